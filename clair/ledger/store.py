@@ -1,0 +1,228 @@
+"""`Ledger`: one run's paid answers, outcomes and identity, behind one lock.
+
+Writes go to a thread that commits in groups; reads use a connection of their own and see every write whose
+`await` has returned. Every failure of the file is a LedgerError. Use it from one thread at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from clair.errors import LedgerError
+from clair.ledger import database
+from clair.ledger.claims import Claims, Kind, Verdict
+from clair.ledger.identity import refuse_changes
+from clair.ledger.keys import canonical_json
+from clair.ledger.lock import RunLock, make_folder
+from clair.ledger.rows import OutcomeRow, ReplyRow, Spending, Totals, insert_all
+from clair.ledger.writer import GroupWriter
+from clair.records import Counts
+
+
+class StoredReply(NamedTuple):
+    """A paid answer: the body exactly as it came, and its price in USD if that was known."""
+
+    raw: bytes
+    cost_usd: float | None
+
+
+class StoredOutcome(NamedTuple):
+    """How a row ended, and under which `derivation`. `reason` is None for a pair."""
+
+    derivation: str
+    kind: Kind
+    reason: str | None
+    body: bytes
+
+
+class Ledger:
+    """Made by `Ledger.open`. `secret` is 32 random bytes that never leave the file."""
+
+    def __init__(self, path: Path, lock: RunLock) -> None:
+        self.path = path
+        with contextlib.ExitStack() as opened:
+            opened.callback(lock.release)
+            try:
+                self._reader = opened.enter_context(contextlib.closing(database.connect(path)))
+                self.secret = bytes(database.verify(self._reader, path)["secret"])
+                # A disk that is full or read-only should be found before anything is bought.
+                self._rows("INSERT OR REPLACE INTO meta VALUES ('opened_at', ?)", time.time())
+                self._claims = opened.enter_context(contextlib.closing(Claims()))
+                self.begin_pass()
+                connection = database.connect(path)
+            except sqlite3.Error as error:
+                raise database.explain(path, error) from error
+            explain = partial(database.explain, path)
+            self._writer = opened.enter_context(
+                contextlib.closing(GroupWriter(connection, insert_all, explain=explain))
+            )
+            self._opened = opened.pop_all()
+
+    @classmethod
+    def open(cls, run_dir: Path, *, create: bool) -> Ledger:
+        """Open the ledger of a run folder and lock it; with `create`, make folder and ledger if missing.
+
+        Raises LedgerError if another process has it, or if it is missing, damaged, newer or not writable.
+        """
+        path = run_dir / database.FILE_NAME
+        if create:
+            make_folder(run_dir)
+        elif not path.exists():
+            raise LedgerError(f"no ledger in {run_dir}. `clair generate -o {run_dir}` makes one.")
+        lock = RunLock(run_dir)
+        try:
+            if not path.exists():
+                database.build(path, _give_secret)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, lock)
+
+    def get(self, key: bytes) -> StoredReply | None:
+        """The answer kept under this content key, if there is one."""
+        found = self._one("SELECT raw, cost_usd FROM replies WHERE key = ?", key)
+        return StoredReply(self._unpack(found[0]), found[1]) if found else None
+
+    async def put(
+        self,
+        key: bytes,
+        *,
+        stage: str,
+        model: str,
+        raw: bytes,
+        prompt_tokens: int | None,
+        completion_tokens: int | None,
+        cost_usd: float | None,
+    ) -> None:
+        """Keep a paid answer; returns when it is durable. A key that has an answer keeps its first one.
+
+        Cancelling the wait does not take the answer back. Raises LedgerError if it could not be written.
+        """
+        row = ReplyRow(key, stage, model, prompt_tokens, completion_tokens, cost_usd, time.time(), raw)
+        await self._writer.submit(row)
+
+    def begin_pass(self) -> int:
+        """Start a pass over the input, as opening does: only rows claimed from now on belong to it.
+
+        Returns the number of outcomes that earlier passes left, duplicates included.
+        """
+        self._claims.clear()
+        (stored,) = self._rows("SELECT count(*) FROM outcomes")[0]
+        self._earlier_outcomes = int(stored)
+        return self._earlier_outcomes
+
+    def claim(self, row_id: str, ordinal: int) -> bool:
+        """Take a row into this pass, at this place of its order, with the outcome it may have from earlier.
+
+        False if another place has the id already, so this row is a duplicate: give it an id of its own.
+        """
+        try:
+            if not self._claims.add(row_id, ordinal):
+                return self._claims.ordinal(row_id) == ordinal
+            # A new run has none, and need not look for one a million times.
+            if self._earlier_outcomes:
+                self._adopt(row_id)
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from error
+        return True
+
+    def outcome(self, row_id: str) -> StoredOutcome | None:
+        """How a row ended in this or an earlier pass, under whatever derivation."""
+        found = self._one("SELECT derivation, kind, reason, body FROM outcomes WHERE id = ?", row_id)
+        return StoredOutcome(found[0], found[1], found[2], self._unpack(found[3])) if found else None
+
+    async def put_outcome(
+        self, row_id: str, ordinal: int, *, kind: Kind, reason: str | None, body: bytes, derivation: str
+    ) -> None:
+        """Keep how a row ended, in place of how it ended before; returns when it is durable.
+
+        `derivation` stands for all that the outcome was computed with. An unclaimed row is claimed here.
+        """
+        verdict = Verdict(kind, reason)
+        durable = self._writer.submit(OutcomeRow(row_id, derivation, verdict, body))
+        try:
+            self._claims.add(row_id, ordinal)
+            self._claims.record(row_id, verdict)
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from error
+        await durable
+
+    def outcomes(self, kind: Kind) -> Iterator[bytes]:
+        """The bodies of this pass's rows that ended as `kind`, in input order, one at a time."""
+        for row_id in self._claims.ids(kind):
+            found = self._one("SELECT kind, body FROM outcomes WHERE id = ?", row_id)
+            # Otherwise its put_outcome is still under way.
+            if found and found[0] == kind:
+                yield self._unpack(found[1])
+
+    def counts(self) -> Counts:
+        """The funnel of this pass so far; a row without an outcome counts in `rows` only."""
+        return self._claims.counts()
+
+    def totals(self) -> Totals:
+        """What all replies in the ledger cost, over every invocation; each counts once."""
+        found = self._rows(f"SELECT stage, {', '.join(Spending._fields)} FROM spending")  # noqa: S608
+        return Totals({stage: Spending(*rest) for stage, *rest in found})
+
+    def check_settings(self, new: Mapping[str, object]) -> None:
+        """Keep the identity settings of a new run; refuse any that differ from those of an existing one.
+
+        An absent key compares as null. Raises LedgerError that names each changed key with both values.
+        """
+        stored = self._meta("settings")
+        if stored is None:
+            self._rows("INSERT INTO meta VALUES ('settings', ?)", canonical_json(new))
+        else:
+            refuse_changes(self.path.parent, json.loads(stored), json.loads(canonical_json(new)))
+
+    def close(self) -> None:
+        """Commit what is pending and let go of the run. Closing twice is fine."""
+        self._opened.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _adopt(self, row_id: str) -> None:
+        found = self._one("SELECT kind, reason FROM outcomes WHERE id = ?", row_id)
+        if found:
+            self._claims.record(row_id, Verdict(*found))
+
+    def _meta(self, key: str) -> Any:
+        found = self._one("SELECT value FROM meta WHERE key = ?", key)
+        return found[0] if found else None
+
+    def _rows(self, sql: str, *values: object) -> list[Any]:
+        try:
+            return self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise database.explain(self.path, error) from error
+
+    def _one(self, sql: str, *values: object) -> Any:
+        """The only row of a query as a tuple, or None."""
+        found = self._rows(sql, *values)
+        return found[0] if found else None
+
+    def _unpack(self, packed: bytes) -> bytes:
+        try:
+            return database.unpack(packed)
+        except zlib.error as error:
+            raise database.explain(self.path, error) from error
+
+
+def _give_secret(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO meta VALUES ('secret', ?)", (secrets.token_bytes(32),))

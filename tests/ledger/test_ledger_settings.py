@@ -1,0 +1,41 @@
+"""Identity settings: kept at creation, compared afterwards. Real ledgers on a temporary folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clair.errors import LedgerError
+from clair.ledger import Ledger
+
+SETTINGS: dict[str, object] = {"target": "m@http://h/v1", "temperature": 0.7, "principle": ("be kind",), "seed": None}
+
+
+def check(run: Path, new: dict[str, object]) -> None:
+    with Ledger.open(run, create=True) as ledger:
+        ledger.check_settings(new)
+
+
+def test_the_same_settings_pass_however_often_and_in_whatever_order(tmp_path: Path):
+    check(tmp_path, SETTINGS)
+    check(tmp_path, SETTINGS)
+    check(tmp_path, {**dict(reversed(SETTINGS.items())), "principle": ["be kind"]})
+
+
+def test_every_changed_key_is_named_with_both_values(tmp_path: Path):
+    check(tmp_path, SETTINGS)
+    with pytest.raises(LedgerError) as refusal:
+        check(tmp_path, {"target": "n@http://h/v1", "principle": ["be kind"], "seed": 1})
+    assert str(refusal.value) == (
+        f"{tmp_path} was made with other settings, and one dataset must not mix two kinds of data:\n"
+        '  seed: null -> 1\n  target: "m@http://h/v1" -> "n@http://h/v1"\n  temperature: 0.7 -> null\n'
+        "Go back to the old settings, or add --fork NEW: a new run that reuses every answer it can."
+    )
+    check(tmp_path, SETTINGS)
+
+
+def test_an_absent_key_equals_null(tmp_path: Path):
+    check(tmp_path, SETTINGS)
+    check(tmp_path, {key: value for key, value in SETTINGS.items() if value is not None})
+    check(tmp_path, {**SETTINGS, "new_in_a_later_version": None})
