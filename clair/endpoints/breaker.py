@@ -1,0 +1,52 @@
+"""When to give up on an endpoint: no success for a set time although requests were made and failed. Pure.
+
+Time in which nothing was asked does not count, nor does waiting for slow answers: only the time that failed
+requests took, with the waits between them, and only if as many have failed as are still open.
+"""
+
+from __future__ import annotations
+
+_MIN_FAILURES = 5
+_MAX_REJECTED = 50
+_LONGEST_WAIT_S = 60.0
+
+
+class Breaker:
+    """Collects failures of one endpoint. A method returns why to stop, or None to go on."""
+
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
+        self._failing_s = 0.0
+        self._failures = 0
+        self._last_at: float | None = None
+        self._rejected: int | None = 0
+
+    def succeeded(self) -> None:
+        """A request was answered."""
+        self._rejected = None
+        self._alive()
+
+    def failed(self, now: float, *, started_at: float, open_requests: int, detail: str) -> str | None:
+        """A request failed for a reason that says nothing about its content."""
+        if self._last_at is not None:
+            # The wait before a retry counts, idle time beyond the longest wait does not.
+            self._failing_s += min(now - self._last_at, now - started_at + _LONGEST_WAIT_S)
+        self._last_at = now
+        self._failures += 1
+        if self._failing_s < self._after_s or self._failures < max(_MIN_FAILURES, open_requests):
+            return None
+        failed = f"no request succeeded for {self._failing_s:.0f} s ({self._failures} failed)"
+        return f"{failed}; the last one: {detail}"
+
+    def rejected(self, detail: str) -> str | None:
+        """The server refused a request as bad. If it never accepted one, the requests are not the reason."""
+        self._alive()
+        if self._rejected is None:
+            return None
+        self._rejected += 1
+        if self._rejected < _MAX_REJECTED:
+            return None
+        return f"the first {self._rejected} requests were all refused; the last one: {detail}"
+
+    def _alive(self) -> None:
+        self._failing_s, self._failures, self._last_at = 0.0, 0, None

@@ -1,0 +1,126 @@
+"""Permits to send: waits until a replica has room and the rate limits allow it. First come, first served.
+
+The rules are in `controller.py` (in flight, per replica) and `bucket.py` (per minute, per endpoint); this is
+the part that waits. A permit is held while a request is on the wire, never while a caller waits to try again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from clair.endpoints.bucket import TokenBucket
+from clair.endpoints.controller import Controller, End
+
+
+@dataclass(slots=True)
+class Permit:
+    """The right to send one request to replica number `replica`. Give it back with `Limiter.release`."""
+
+    replica: int
+    started_at: float
+    tokens: float
+
+
+class Limiter:
+    """Hands out permits over `controllers`, one per replica. `rpm`, `tpm`: limits per minute or None."""
+
+    def __init__(
+        self,
+        controllers: Sequence[Controller],
+        *,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._controllers = controllers
+        self._requests = None if rpm is None else TokenBucket(rpm)
+        self._tokens = None if tpm is None else TokenBucket(tpm)
+        self._clock = clock
+        self._waiting: deque[tuple[asyncio.Future[Permit], float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on the wire."""
+        return sum(controller.in_flight for controller in self._controllers)
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be on the wire now."""
+        return sum(controller.limit for controller in self._controllers)
+
+    async def acquire(self, tokens: float = 0.0) -> Permit:
+        """Wait for a permit. `tokens` is the estimated size of request and answer, for `tpm`."""
+        if not self._waiting:
+            permit = self._try(tokens)
+            if isinstance(permit, Permit):
+                return permit
+        future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+        self._waiting.append((future, tokens))
+        self._wake()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.release(future.result(), "neutral")
+            raise
+
+    def release(
+        self,
+        permit: Permit,
+        end: End,
+        *,
+        retry_after_s: float | None = None,
+        used_tokens: float | None = None,
+    ) -> None:
+        """Give a permit back and say how the request ended. `used_tokens` corrects the estimate."""
+        controller = self._controllers[permit.replica]
+        controller.ended(self._clock(), started_at=permit.started_at, end=end, retry_after_s=retry_after_s)
+        if self._tokens is not None and used_tokens is not None:
+            self._tokens.settle(estimated=permit.tokens, used=used_tokens)
+        self._wake()
+
+    def _try(self, tokens: float) -> Permit | float | None:
+        """A permit; or the time at which one may be free; or None: when a request ends."""
+        now = self._clock()
+        free = [number for number, controller in enumerate(self._controllers) if controller.is_free(now)]
+        if not free:
+            pauses = [c.paused_until for c in self._controllers if c.paused_until > now and c.in_flight < c.limit]
+            return min(pauses, default=None)
+        wait_s = max(
+            self._requests.wait_s(now, 1.0) if self._requests else 0.0,
+            self._tokens.wait_s(now, tokens) if self._tokens else 0.0,
+        )
+        if wait_s > 0:
+            return now + wait_s
+        return self._take(min(free, key=lambda number: self._controllers[number].in_flight), now, tokens)
+
+    def _take(self, replica: int, now: float, tokens: float) -> Permit:
+        if self._requests:
+            self._requests.take(1.0)
+        if self._tokens:
+            self._tokens.take(tokens)
+        self._controllers[replica].started()
+        return Permit(replica, now, tokens)
+
+    def _wake(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            future, tokens = self._waiting[0]
+            if not future.done():
+                permit = self._try(tokens)
+                if not isinstance(permit, Permit):
+                    self._wake_at(permit)
+                    return
+                future.set_result(permit)
+            self._waiting.popleft()
+
+    def _wake_at(self, time: float | None) -> None:
+        if time is not None:
+            delay_s = max(0.001, time - self._clock())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._wake)

@@ -1,0 +1,53 @@
+"""When an endpoint is given up, on a simulated clock. Pure; nothing is doubled."""
+
+from __future__ import annotations
+
+from clair.endpoints.breaker import Breaker
+
+
+def fail(breaker: Breaker, *times: float, took_s: float = 1.0, open_requests: int = 0) -> list[bool]:
+    return [
+        breaker.failed(t, started_at=t - took_s, open_requests=open_requests, detail="HTTP 500: x") is not None
+        for t in times
+    ]
+
+
+def test_opens_after_the_set_time_without_success() -> None:
+    breaker = Breaker(120)
+    assert fail(breaker, 0, 30, 60, 90, 119) == [False] * 5
+    assert breaker.failed(121, started_at=120, open_requests=0, detail="HTTP 500: x") == (
+        "no request succeeded for 121 s (6 failed); the last one: HTTP 500: x"
+    )
+
+
+def test_a_success_starts_the_count_again() -> None:
+    breaker = Breaker(120)
+    fail(breaker, *range(0, 120, 10))
+    breaker.succeeded()
+    assert fail(breaker, *range(120, 230, 10)) == [False] * 11
+
+
+def test_time_in_which_nothing_was_asked_does_not_count() -> None:
+    breaker = Breaker(120)
+    assert fail(breaker, 0, 1, 2, 3, 4, 5000, 5001) == [False] * 7
+
+
+def test_few_failures_among_many_slow_answers_do_not_open_it() -> None:
+    assert fail(Breaker(120), *range(0, 600, 50), open_requests=1000) == [False] * 12
+
+
+def test_stalls_that_take_the_whole_timeout_count_in_full() -> None:
+    breaker = Breaker(120)
+    assert fail(breaker, *[600.0] * 8, took_s=600) == [False] * 8
+    assert fail(breaker, 1201, took_s=600) == [True]
+
+
+def test_a_server_that_never_accepted_anything_is_given_up() -> None:
+    breaker = Breaker(120)
+    assert [breaker.rejected("HTTP 400: x") is not None for _ in range(50)] == [False] * 49 + [True]
+
+
+def test_a_server_that_accepted_something_may_refuse_as_much_as_it_likes() -> None:
+    breaker = Breaker(120)
+    breaker.succeeded()
+    assert not any(breaker.rejected("HTTP 400: x") for _ in range(500))

@@ -1,0 +1,124 @@
+"""The first look at a server: a real server on the loopback interface and the real client."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from clair.endpoints.endpoint import Endpoint
+from clair.endpoints.spec import parse_spec
+from clair.errors import EndpointUnusable, UsageError
+from tests.servers.chat import ChatServer, Fault, error
+
+KEY = "sk-secret-4711"
+
+
+async def model_of(text: str, **env: str) -> str:
+    endpoint = await Endpoint.connect(parse_spec(text, env=env), env=env)
+    await endpoint.aclose()
+    return endpoint.model
+
+
+async def refusal(text: str, **env: str) -> str:
+    with pytest.raises(EndpointUnusable) as caught:
+        await model_of(text, **env)
+    assert KEY not in str(caught.value)
+    return str(caught.value)
+
+
+async def test_the_only_model_is_taken() -> None:
+    with ChatServer(models=("only/one",)) as server:
+        assert await model_of(server.base_url) == "only/one"
+        assert server.paths == ["GET /v1/models"]
+        assert server.count == 0
+
+
+async def test_several_models_are_listed() -> None:
+    with ChatServer(models=("b", "a")) as server:
+        says = await refusal(server.base_url)
+    assert says == f"{server.base_url} serves 'a', 'b': name one of them, as MODEL@{server.base_url}"
+
+
+@pytest.mark.parametrize("models", [None, ()])
+async def test_a_server_without_list_needs_a_name(models: tuple[str, ...] | None) -> None:
+    with ChatServer(models=models) as server:
+        assert "does not list its models" in await refusal(server.base_url)
+        assert await model_of(f"m@{server.base_url}") == "m"
+
+
+async def test_an_unknown_model_is_refused_with_what_is_served() -> None:
+    with ChatServer(models=("a", "b")) as server:
+        says = await refusal(f"m@{server.base_url}")
+    assert "does not serve 'm'. It serves 'a', 'b'." in says
+    assert f"GET {server.base_url}/models" in says
+
+
+@pytest.mark.parametrize("listed", ["m", "m:latest", "models/m"])
+async def test_names_that_servers_list_in_another_way(listed: str) -> None:
+    with ChatServer(models=("a", listed)) as server:
+        assert await model_of(f"m@{server.base_url}") == "m"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(body={"data": [{"id": "other"}], "has_more": True}),
+        Fault(body={"models": []}),
+        error(403),
+        error(429),
+        error(503, "loading"),
+    ],
+)
+async def test_a_list_that_decides_nothing_is_passed_over(fault: Fault) -> None:
+    with ChatServer(models_fault=fault) as server:
+        assert await model_of(f"m@{server.base_url}") == "m"
+
+
+async def test_a_bare_list_is_read() -> None:
+    with ChatServer(models_fault=Fault(body=[{"id": "x"}])) as server:
+        assert await model_of(server.base_url) == "x"
+
+
+async def test_a_wrong_key_names_the_variable_and_not_the_key() -> None:
+    with ChatServer(api_key="right") as server:
+        says = await refusal(f"m@{server.base_url}", OPENAI_API_KEY=KEY)
+        assert "refused the API key in the environment variable OPENAI_API_KEY" in says
+        assert "set the environment variable OPENAI_API_KEY" in await refusal(f"m@{server.base_url}")
+        assert await model_of(f"m@{server.base_url}", OPENAI_API_KEY="right") == "m"
+
+
+async def test_a_server_that_repeats_the_key_does_not_make_us_repeat_it() -> None:
+    with ChatServer(models_fault=error(401, f"Incorrect API key provided: {KEY}")) as server:
+        assert "Incorrect API key provided: ***" in await refusal(f"m@{server.base_url}", OPENAI_API_KEY=KEY)
+
+
+async def test_nothing_listening_says_where() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    says = await refusal(f"m@http://127.0.0.1:{port}/v1")
+    assert says.startswith(f"Nothing answers at http://127.0.0.1:{port}/v1 (")
+
+
+async def test_one_dead_replica_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    with ChatServer() as server:
+        assert f"127.0.0.1:{port}" in await refusal(f"m@{server.base_url},http://127.0.0.1:{port}/v1")
+
+
+async def test_a_web_page_instead_of_an_api() -> None:
+    with ChatServer(models_fault=Fault(body=b"<!doctype html><title>UI</title>")) as server:
+        assert "Most end in /v1" in await refusal(f"m@{server.base_url}")
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    moved = Fault(status=301, headers={"Location": "https://me:pw@api.example.org/v1/models?token=1"})
+    with ChatServer(models_fault=moved) as server:
+        says = await refusal(f"m@{server.base_url}", OPENAI_API_KEY=KEY)
+    assert says.endswith("HTTP 301: redirected to https://api.example.org/v1. Give the base URL where it leads")
+
+
+async def test_openai_without_key_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="set the environment variable OPENAI_API_KEY"):
+        await model_of("gpt-4o-mini")
