@@ -1,0 +1,60 @@
+"""Command-line options made from `GenerateSettings`: a field is an option, its description the help text."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from clair.settings import GenerateSettings, resolve
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SHORT = {"out": "-o", "limit": "-n"}
+NOT_OPTIONS = {"prompts", "prices"}  # the argument, and a table that only a config file can hold well
+
+
+def generate_options(command: Command) -> Command:
+    """Decorate a command with the PROMPTS argument, one option per setting, and --config."""
+    for name, field in reversed(GenerateSettings.model_fields.items()):
+        if name not in NOT_OPTIONS:
+            command = _option(name, field)(command)
+    command = click.option(
+        "--config", type=click.Path(path_type=Path), help="YAML file; every option has a key, options win"
+    )(command)
+    return click.argument("prompts", required=False)(command)
+
+
+def settings_from(options: dict[str, Any]) -> GenerateSettings:
+    """The settings of a command decorated with `generate_options`; options that were not given are left out."""
+    config = options.pop("config")
+    given = {name: value for name, value in options.items() if value is not None and value != ()}
+    return resolve(given, config)
+
+
+def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
+    flags = [f"--{name.replace('_', '-')}", name]
+    if name in SHORT:
+        flags.insert(0, SHORT[name])
+    kind, many = _click_type(field.annotation)
+    text = field.description or ""
+    if field.annotation is bool:
+        flags[-2] += f"/--no-{flags[-2].removeprefix('--')}"  # a flag must be able to win over a --config file
+        return click.option(*flags, default=None, help=text)
+    if field.default not in (None, ()):
+        text += f"  [default: {field.default}]"
+    return click.option(*flags, type=kind, multiple=many, default=None, help=text)
+
+
+def _click_type(annotation: Any) -> tuple[Any, bool]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    if get_origin(annotation) is Literal:
+        return click.Choice(get_args(annotation)), False
+    if get_origin(annotation) is tuple:
+        return click.STRING, True
+    return {int: click.INT, float: click.FLOAT}.get(annotation, click.STRING), False

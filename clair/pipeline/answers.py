@@ -1,0 +1,80 @@
+"""Where a recipe's questions are answered: from the ledger if the answer was bought before, else from the endpoint.
+
+The one path by which money is spent: reserve the worst case, ask, commit the raw reply, and only then look inside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from clair.endpoints.endpoint import Endpoint
+from clair.endpoints.reply import parse_reply
+from clair.errors import NotBought
+from clair.ledger.keys import content_key
+from clair.ledger.store import Ledger
+from clair.pipeline.budget import Budget
+from clair.pipeline.progress import Progress
+from clair.records import Ask, Completion, Part
+
+
+class Stopping(Exception):
+    """No new request is sent because the run is stopping; the row stays open for the next invocation."""
+
+
+class Answers:
+    """Answers asks. `stopping` is set by whoever ends the run; requests in flight still finish and are committed."""
+
+    def __init__(
+        self, *, ledger: Ledger, endpoints: Mapping[Part, Endpoint], budget: Budget, progress: Progress
+    ) -> None:
+        self._ledger = ledger
+        self._endpoints = endpoints
+        self._budget = budget
+        self._progress = progress
+        self.stopping = False
+
+    async def get(self, ask: Ask, *, finished_before: bool = False) -> Completion:
+        """The answer to one ask.
+
+        `finished_before` marks a row that an earlier invocation finished: its re-asks are not bought anew (NotBought).
+        Raises RowFailure for this row alone, RunStopped for all, Stopping if nothing more may be bought.
+        """
+        endpoint = self._endpoints[ask.part]
+        body = endpoint.body(ask.messages, ask.sample_index)
+        key = content_key(
+            identity=endpoint.identity,
+            body={**body, "messages": list(ask.identity_messages)},
+            sample_index=ask.sample_index,
+        )
+        stored = self._ledger.get(key)
+        if stored is not None:
+            return dataclasses.replace(parse_reply(stored.raw, None), cost_usd=stored.cost_usd)
+        if finished_before and ask.attempt:
+            raise NotBought
+        return await self._buy(ask, endpoint, body, key)
+
+    async def _buy(self, ask: Ask, endpoint: Endpoint, body: dict[str, object], key: bytes) -> Completion:
+        if self.stopping:
+            raise Stopping
+        worst_usd = None if self._budget.limit_usd is None else endpoint.worst_cost_usd(body)
+        async with self._budget.reserve(worst_usd):
+            if self.stopping:
+                raise Stopping
+            reply = await endpoint.complete(body)
+            cost_usd = reply.completion.cost_usd
+            self._budget.spend(worst_usd if cost_usd is None else cost_usd)
+        completion = reply.completion
+        await self._ledger.put(
+            key,
+            stage=ask.stage,
+            model=endpoint.identity,
+            raw=reply.raw,
+            prompt_tokens=completion.usage.prompt_tokens,
+            completion_tokens=completion.usage.completion_tokens,
+            cost_usd=completion.cost_usd,
+        )
+        self._progress.bought += 1
+        self._progress.cost_usd += completion.cost_usd or 0.0
+        self._progress.cost_known &= completion.cost_usd is not None
+        return completion

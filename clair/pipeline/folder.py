@@ -1,0 +1,63 @@
+"""The run folder, written from the ledger: shards, card and run.json. A pure function of what the ledger holds."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from clair.dataset.card import write_card
+from clair.dataset.codec import decode_outcome
+from clair.dataset.run_json import installed_versions, write_run_json
+from clair.dataset.summary import RunFacts, RunSummary, Tally
+from clair.dataset.writer import write_split
+from clair.ledger.store import Ledger
+from clair.settings import GenerateSettings
+
+if TYPE_CHECKING:
+    from clair.recipes.base import Plan
+    from clair.records import Outcome
+
+
+def write_run_folder(settings: GenerateSettings, ledger: Ledger, plan: Plan) -> RunSummary:
+    """Write data/, rejects/, README.md and run.json for the rows of this pass; returns their figures."""
+    tally = Tally()
+    write_split(tally.watch(_outcomes(ledger, "pair")), settings.run_dir, "pairs")
+    write_split(tally.watch(_outcomes(ledger, "reject")), settings.run_dir, "rejects")
+    summary = tally.summary(_facts(settings, plan))
+    write_card(settings.run_dir, summary)
+    write_run_json(settings.run_dir, summary)
+    return summary
+
+
+def command_line(settings: GenerateSettings) -> str:
+    """The command that makes this run: settings that are not the defaults, in the order of the model."""
+    words = ["clair", "generate"]
+    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
+        if name == "prompts":
+            words.append(str(value))
+        elif name == "prices" or value is None:
+            continue  # only a config file can say these
+        elif isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
+        else:
+            for item in value if isinstance(value, list) else [value]:
+                words += [f"--{name.replace('_', '-')}", str(item)]
+    return shlex.join(words)
+
+
+def _outcomes(ledger: Ledger, kind: str) -> Iterator[Outcome]:
+    return map(decode_outcome, ledger.outcomes("pair" if kind == "pair" else "reject"))
+
+
+def _facts(settings: GenerateSettings, plan: Plan) -> RunFacts:
+    return RunFacts(
+        name=settings.run_dir.resolve().name,
+        command=command_line(settings),
+        recipe=settings.recipe,
+        target_model=plan.target_model,
+        reviser_model=plan.reviser_model,
+        settings=settings.model_dump(mode="json"),
+        templates=dict(plan.templates.sha256),
+        versions=installed_versions(),
+    )

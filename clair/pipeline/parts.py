@@ -1,0 +1,92 @@
+"""The models that a run asks, opened and probed: target and reviser."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+
+import httpx
+
+from clair.endpoints.endpoint import Endpoint, Limits, Sampling
+from clair.endpoints.spec import parse_spec
+from clair.errors import UsageError
+from clair.records import Part
+from clair.settings import SANDBOX, GenerateSettings
+
+SANDBOX_MODELS: dict[Part, str] = {"target": "sandbox-student", "reviser": "sandbox-teacher"}
+
+
+async def open_parts(settings: GenerateSettings, stack: AsyncExitStack) -> dict[Part, Endpoint]:
+    """Every endpoint that the run asks, each probed; all are closed when `stack` closes.
+
+    Raises EndpointUnusable if a probe fails, UsageError if `max_cost` is set for a model without prices.
+    """
+    parts: dict[Part, str] = {}
+    if settings.response_column is None and settings.target is not None:
+        parts["target"] = settings.target
+    assert settings.reviser is not None
+    parts["reviser"] = settings.reviser
+    transport = _sandbox_transport(settings) if SANDBOX in parts.values() else None
+    endpoints: dict[Part, Endpoint] = {}
+    for part, text in parts.items():
+        endpoint = await _open(part, text, settings, transport if text == SANDBOX else None)
+        stack.push_async_callback(endpoint.aclose)
+        endpoints[part] = endpoint
+        if settings.max_cost is not None:
+            _check_priced(endpoint, settings)
+    return endpoints
+
+
+async def _open(
+    part: Part, text: str, settings: GenerateSettings, transport: httpx.AsyncBaseTransport | None
+) -> Endpoint:
+    key_env = settings.target_key_env if part == "target" else settings.reviser_key_env
+    return await Endpoint.connect(
+        parse_spec(text, env=os.environ, key_env=key_env, sandbox_model=SANDBOX_MODELS[part]),
+        sampling=sampling_of(part, settings),
+        limits=limits_of(settings),
+        prices=settings.prices,
+        transport=transport,
+    )
+
+
+def sampling_of(part: Part, settings: GenerateSettings) -> Sampling:
+    """The sampling parameters of one part; None is not sent, so the server's own default holds."""
+    if part == "target":
+        return Sampling(
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            max_tokens=settings.max_tokens,
+            seed=settings.seed,
+        )
+    return Sampling(
+        temperature=settings.reviser_temperature, max_tokens=settings.reviser_max_tokens, seed=settings.seed
+    )
+
+
+def limits_of(settings: GenerateSettings) -> Limits:
+    """How hard an endpoint may be pressed."""
+    return Limits(
+        concurrency=settings.concurrency,
+        rpm=settings.rpm,
+        tpm=settings.tpm,
+        timeout_s=settings.timeout_s,
+        max_retries=settings.max_retries,
+        breaker_s=settings.breaker_s,
+    )
+
+
+def _sandbox_transport(settings: GenerateSettings) -> httpx.AsyncBaseTransport:
+    from clair.sandbox.transport import SandboxTransport
+
+    return SandboxTransport(faults=settings.sandbox_faults, seed=settings.seed or 0)
+
+
+def _check_priced(endpoint: Endpoint, settings: GenerateSettings) -> None:
+    question = endpoint.body(({"role": "user", "content": "?"},), 0)
+    if endpoint.worst_cost_usd(question) is None:
+        raise UsageError(
+            f"--max-cost {settings.max_cost} cannot be kept: the largest cost of a request to {endpoint.model!r} is "
+            "unknown. Set max_tokens, and in a --config file prices: "
+            f"{{{endpoint.model}: [USD per million input tokens, USD per million output tokens]}}"
+        )

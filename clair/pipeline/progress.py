@@ -1,0 +1,95 @@
+"""What a run has done so far, for whoever shows it. The pipeline writes, a display polls."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from clair.records import Outcome, Pair
+
+
+class Gauge(Protocol):
+    """What an endpoint shows of itself while it works."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent and not answered yet."""
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight now."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counters of one invocation. `total` is None while the input's length is unknown.
+
+    `resumed` rows were finished by an earlier invocation. `notes` are sentences for the user, in order.
+    """
+
+    total: int | None = None
+    rows: int = 0
+    resumed: int = 0
+    pairs: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    rows_in_flight: int = 0
+    gauges: Mapping[str, Gauge] = field(default_factory=dict)
+    bought: int = 0
+    cost_usd: float = 0.0
+    cost_known: bool = True
+    draining: bool = False
+    notes: list[str] = field(default_factory=list)
+    started_s: float = field(default_factory=time.monotonic)
+
+    def record(self, kind: str, reason: str | None, *, resumed: bool = False) -> None:
+        """Count one finished row."""
+        self.rows += 1
+        self.resumed += resumed
+        if kind == "pair":
+            self.pairs += 1
+        else:
+            self.rejects[reason or "?"] += 1
+
+    def record_outcome(self, outcome: Outcome) -> None:
+        """Count one row that was finished now."""
+        if isinstance(outcome, Pair):
+            self.record("pair", None)
+        else:
+            self.record("reject", outcome.reason)
+
+    @property
+    def requests_in_flight(self) -> int:
+        """Requests sent and not answered yet, over all endpoints."""
+        return sum(gauge.in_flight for gauge in self.gauges.values())
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What each endpoint may have in flight now."""
+        return {name: gauge.limit for name, gauge in self.gauges.items()}
+
+    @property
+    def acceptance(self) -> float | None:
+        """Share of finished rows that became pairs."""
+        return self.pairs / self.rows if self.rows else None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started_s
+
+    @property
+    def pairs_per_s(self) -> float:
+        """Rows finished by this invocation per second, times acceptance."""
+        fresh = (self.rows - self.resumed) / max(self.elapsed_s, 1e-9)
+        return fresh * (self.acceptance or 0.0)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to the end at this pace, if the total is known."""
+        fresh = self.rows - self.resumed
+        if self.total is None or not fresh:
+            return None
+        return (self.total - self.rows) * self.elapsed_s / fresh

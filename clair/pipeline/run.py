@@ -1,0 +1,182 @@
+"""One invocation of a generation run, from settings to run folder.
+
+    summary = await agenerate(resolve({...}))
+
+Order of things: read and check the input, take the run folder's lock, compare settings with the earlier invocation's,
+probe the endpoints, drive the rows, write the dataset from the ledger. Whatever stops the run on the way, the dataset
+of what is finished is written before the error is raised; only a canceled run leaves the dataset as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clair.contrast import Gate
+from clair.dataset.codec import decode_outcome
+from clair.errors import EndpointUnusable
+from clair.ledger.store import Ledger
+from clair.pipeline.answers import Answers
+from clair.pipeline.budget import Budget
+from clair.pipeline.engine import Derivation, Engine
+from clair.pipeline.folder import write_run_folder
+from clair.pipeline.parts import open_parts
+from clair.pipeline.progress import Progress
+from clair.recipes.base import Plan
+from clair.recipes.clair import clair
+from clair.settings import SANDBOX, GenerateSettings, identity_of
+from clair.templates import Templates
+
+if TYPE_CHECKING:
+    from clair.dataset.summary import RunSummary
+    from clair.endpoints.endpoint import Endpoint
+    from clair.records import Outcome, Part, Row
+
+OnStop = Callable[[Callable[[], None]], None]
+
+PARSER = 1  # raise it when the same reply gives another revision: finished rows are then parsed again, for free
+
+
+async def agenerate(
+    settings: GenerateSettings, *, progress: Progress | None = None, on_stop: OnStop | None = None
+) -> RunSummary:
+    """Run or resume; returns the figures of what the run folder holds now.
+
+    `on_stop` is given a function that asks the run to end early (used for Ctrl-C): requests in flight finish and are
+    committed. Raises UsageError before anything is bought, RunStopped or LedgerError afterwards.
+    """
+    progress = progress or Progress()
+    async with _opened(settings, progress, on_stop) as (ledger, engine, capacity):
+        failure: Exception | None = None
+        try:
+            await engine.run(capacity)
+        except Exception as stopped:
+            failure = stopped
+        summary = write_run_folder(settings, ledger, engine.plan)
+        if failure is not None:
+            raise failure
+    return summary
+
+
+async def apreview(
+    settings: GenerateSettings, *, progress: Progress | None = None, on_stop: OnStop | None = None
+) -> list[Outcome]:
+    """Finish the first rows (`settings.limit`) and return how they ended, in input order.
+
+    What it buys stays in the run's ledger; the dataset in the run folder is left as it is.
+    """
+    async with _opened(settings, progress or Progress(), on_stop) as (ledger, engine, capacity):
+        await engine.run(capacity)
+        outcomes = [decode_outcome(body) for kind in ("pair", "reject") for body in ledger.outcomes(kind)]
+    return sorted(outcomes, key=lambda outcome: (outcome.source, outcome.source_index))
+
+
+@asynccontextmanager
+async def _opened(
+    settings: GenerateSettings, progress: Progress, on_stop: OnStop | None
+) -> AsyncIterator[tuple[Ledger, Engine, Callable[[], int]]]:
+    """Everything that a run needs, in the order in which mistakes are cheapest to find."""
+    templates = Templates.load(Path(settings.template) if settings.template else None)
+    progress.total = expected_rows(settings)
+    with Ledger.open(settings.run_dir, create=True) as ledger:
+        ledger.check_settings({**identity_of(settings), "templates": dict(templates.sha256)})
+        async with AsyncExitStack() as stack:
+            endpoints = await open_parts(settings, stack)
+            progress.gauges = {part: endpoint.stats for part, endpoint in endpoints.items()}
+            engine = _engine(settings, templates, ledger, endpoints, progress)
+            if on_stop is not None:
+                on_stop(engine.stop)
+            try:
+                yield ledger, engine, _capacity(endpoints)
+            except EndpointUnusable as stopped:
+                kept = f"What was bought is in {settings.out}; the same command goes on from there."
+                raise EndpointUnusable(f"{stopped} {kept}") from stopped
+
+
+def gate_of(settings: GenerateSettings) -> Gate:
+    """The contrast gate that the settings describe."""
+    return Gate(
+        max_change=settings.max_change,
+        min_char_similarity=settings.min_char_similarity,
+        min_jaccard=settings.min_jaccard,
+        max_edits=settings.max_edits,
+        max_length_ratio=settings.max_length_ratio,
+    )
+
+
+def read_input(settings: GenerateSettings) -> Iterator[Row]:
+    """The rows of this run, streamed."""
+    if settings.prompts == SANDBOX:
+        from clair.sandbox.rows import problem_rows
+
+        return problem_rows(limit=settings.limit, samples=settings.samples, seed=settings.seed or 0)
+    from clair.sources import read_rows
+
+    return read_rows(
+        settings.prompts,
+        prompt_column=settings.prompt_column,
+        response_column=settings.response_column,
+        samples=settings.samples,
+        limit=settings.limit,
+        on_bad_row=settings.on_bad_row,
+    )
+
+
+def expected_rows(settings: GenerateSettings) -> int | None:
+    """How many rows there will be, None if only reading to the end could tell. Raises UsageError at a bad row."""
+    if settings.prompts == SANDBOX:
+        return (settings.limit or 200) * settings.samples
+    from clair.sources import check_rows
+
+    return check_rows(
+        settings.prompts,
+        prompt_column=settings.prompt_column,
+        response_column=settings.response_column,
+        samples=settings.samples,
+        limit=settings.limit,
+        on_bad_row=settings.on_bad_row,
+    )
+
+
+def _engine(
+    settings: GenerateSettings,
+    templates: Templates,
+    ledger: Ledger,
+    endpoints: dict[Part, Endpoint],
+    progress: Progress,
+) -> Engine:
+    totals = ledger.totals()
+    budget = Budget(settings.max_cost, spent_usd=totals.cost_usd)
+    progress.cost_usd, progress.cost_known = totals.cost_usd, not totals.unknown_cost
+    answers = Answers(ledger=ledger, endpoints=endpoints, budget=budget, progress=progress)
+    target = endpoints.get("target")
+    plan = Plan(
+        target_model=target.model if target else f"column:{settings.response_column}",
+        reviser_model=endpoints["reviser"].model,
+        protocol=settings.protocol,
+        templates=templates,
+        principles=settings.principle,
+        gate=gate_of(settings),
+        allow_talk=settings.allow_talk,
+        max_attempts=settings.max_attempts,
+        token=lambda content: hmac.new(ledger.secret, content.encode(), hashlib.sha256).hexdigest()[:12],
+    )
+    return Engine(
+        read_input(settings),
+        recipe=clair,
+        plan=plan,
+        answers=answers,
+        ledger=ledger,
+        derivation=Derivation(plan.gate, plan.allow_talk, PARSER, settings.max_attempts),
+        progress=progress,
+        target_pairs=settings.target_pairs,
+    )
+
+
+def _capacity(endpoints: dict[Part, Endpoint]) -> Callable[[], int]:
+    """Rows that may be in flight: enough to keep every endpoint at its present limit while some rows are committed."""
+    return lambda: 8 + sum(endpoint.stats.limit for endpoint in endpoints.values()) * 5 // 4

@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench`, or `python -m tests.benchmarks NAME...`. They print tables and fail on no figure."""
