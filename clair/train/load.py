@@ -1,0 +1,93 @@
+"""Model and tokenizer from a folder or the Hub: safetensors only, no code from the repository, one clear error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from clair.errors import UsageError
+from clair.train.options import TrainOptions
+
+_CAUSAL = ("CausalLM", "LMHeadModel", "ForConditionalGeneration")
+_UNLOADABLE = (OSError, ValueError, KeyError, HFValidationError, RepositoryNotFoundError)
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of model `name`. Raises UsageError."""
+    try:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except _UNLOADABLE as error:
+        raise UsageError(f"no tokenizer can be loaded from {name!r}: {_first_line(error)}") from error
+
+
+def load_model(options: TrainOptions, *, on_gpu: bool) -> Any:
+    """The model to train, its weights in float32; frozen weights under LoRA in the precision of the computation.
+
+    Raises UsageError: not found, no causal language model, weights not in safetensors.
+    """
+    extra: dict[str, Any] = {"dtype": torch.float32}
+    if options.lora_rank and computes_in_bfloat16(options, on_gpu=on_gpu):
+        extra["dtype"] = torch.bfloat16
+    if options.load_in_4bit:
+        extra["quantization_config"] = _four_bits(options, on_gpu=on_gpu)
+    try:
+        config = AutoConfig.from_pretrained(options.model, trust_remote_code=False)
+        architectures = config.architectures or []
+        if architectures and not any(part in name for name in architectures for part in _CAUSAL):
+            raise UsageError(
+                f"{options.model!r} is a {', '.join(architectures)} and has no causal language model head; "
+                "choose a model that generates text"
+            )
+        return AutoModelForCausalLM.from_pretrained(
+            options.model, trust_remote_code=False, use_safetensors=True, **extra
+        )
+    except _UNLOADABLE as error:
+        raise UsageError(
+            f"no causal language model can be loaded from {options.model!r}: {_first_line(error)}"
+        ) from error
+
+
+def computes_in_bfloat16(options: TrainOptions, *, on_gpu: bool) -> bool:
+    """Whether the forward pass runs in bfloat16."""
+    return options.dtype == "bfloat16" or (options.dtype == "auto" and on_gpu)
+
+
+def lora_config(options: TrainOptions) -> Any:
+    """Adapters on every linear layer but the head, no dropout, alpha twice the rank; None without `lora_rank`."""
+    if not options.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=options.lora_rank,
+        lora_alpha=2 * options.lora_rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _four_bits(options: TrainOptions, *, on_gpu: bool) -> Any:
+    if not options.lora_rank:
+        raise UsageError("--load-in-4bit freezes the weights, so it needs an adapter: add --lora-rank 16")
+    if not on_gpu:
+        raise UsageError("--load-in-4bit needs a CUDA GPU")
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise UsageError("--load-in-4bit needs bitsandbytes: pip install bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

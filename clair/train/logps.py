@@ -1,0 +1,260 @@
+"""Log-probs of completion tokens, and the loss and its gradient, without ever holding the logits of a row.
+
+    prepare(model)                              once: the model's forward learns about rows
+    model(row=row)["logps"]                     log-probs of the listed tokens, [t], float32, no gradient
+    model(row=row, pair_loss=loss)["loss"]      sum of the pair losses, ready for backward
+                                  ["sums"]      log-prob sums [2 n]: chosen, rejected, chosen, ...
+
+The head works through the pairs of a row in groups small enough for their logits. As the loss of a pair depends on
+nothing but its own log-probs, its gradient is known while its logits still exist: they are turned into the gradient
+in place, and no group is computed twice (a pair too long for one group is, in pieces). All of it happens inside the
+model's forward, where FSDP has the head's weights gathered and autocast has not touched the hidden states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from clair.errors import ClairError
+from clair.train.attention import Backend, plan
+from clair.train.layout import Row
+from clair.train.objectives import PairLoss
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a model turns hidden states into logits: `cap * tanh(scale * (h W^T) / cap)`, without the cap if None.
+
+    `max_logits` bounds how many logits exist at once.
+    """
+
+    scale: float = 1.0
+    cap: float | None = None
+    max_logits: int = 1 << 27
+
+    def logits(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        """float32 logits [t, vocabulary] from hidden states [t, width] and the head's weight."""
+        if hidden.is_cuda and hidden.dtype != torch.float32:
+            logits = torch.mm(hidden, weight.t(), out_dtype=torch.float32)
+        else:
+            logits = hidden.float() @ weight.float().t()
+        if self.scale != 1.0:
+            logits.mul_(self.scale)
+        if self.cap is not None:
+            logits.div_(self.cap).tanh_().mul_(self.cap)
+        return logits
+
+    def logits_gradient_(self, gradient: Tensor, logits: Tensor) -> Tensor:
+        """In place, from the gradient of the returned logits to that of h W^T."""
+        if self.cap is not None:
+            gradient.mul_(1 - (logits / self.cap) ** 2)
+        return gradient.mul_(self.scale) if self.scale != 1.0 else gradient
+
+
+class Scored(NamedTuple):
+    """The listed tokens of a row as the loss needs them; see `layout.Row` for shapes."""
+
+    targets: Tensor
+    branches: Tensor
+    weights: Tensor
+    reference: Tensor
+    bounds: tuple[int, ...]
+    pair_loss: PairLoss
+    head: Head
+
+
+@torch.no_grad()
+def token_logps(hidden: Tensor, weight: Tensor, targets: Tensor, head: Head) -> Tensor:
+    """float32 log-probs [t] of `targets` after hidden states [t, width]."""
+    step = max(1, head.max_logits // weight.shape[0])
+    parts = [
+        _pick(head.logits(hidden[i : i + step], weight), targets[i : i + step]) for i in range(0, len(targets), step)
+    ]
+    return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
+
+
+def _pick(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.gather(1, targets[:, None]).squeeze(1) - logits.logsumexp(1)
+
+
+def groups(bounds: tuple[int, ...], limit: int) -> Iterator[tuple[int, int, int, int]]:
+    """(first pair, last pair + 1, first token, last token + 1): consecutive pairs of at most `limit` tokens.
+
+    A pair longer than that is a group of its own.
+    """
+    first, start = 0, 0
+    for i, end in enumerate(bounds):
+        if end - start > limit and i > first:
+            yield first, i, start, bounds[i - 1]
+            first, start = i, bounds[i - 1]
+    if bounds:
+        yield first, len(bounds), start, bounds[-1]
+
+
+class HeadLoss(torch.autograd.Function):
+    """Sum of the pair losses from hidden states [t, width] and the head's weight; gradients are made on the way."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, scored: Scored) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.autocast(hidden.device.type, enabled=False):
+            want_weight = ctx.needs_input_grad[1]
+            grad_weight = torch.zeros_like(weight, dtype=torch.float32) if want_weight else None
+            grad_hidden = torch.empty_like(hidden)
+            compute_weight = weight.detach().to(hidden.dtype)
+            limit = max(1, scored.head.max_logits // weight.shape[0])
+            sums = hidden.new_empty(2 * len(scored.bounds), dtype=torch.float32)
+            losses = hidden.new_empty(len(scored.bounds), dtype=torch.float32)
+            for group in groups(scored.bounds, limit):
+                _group(group, limit, hidden, compute_weight, scored, sums, losses, grad_hidden, grad_weight)
+        ctx.grad_hidden = grad_hidden
+        ctx.grad_weight = None if grad_weight is None else grad_weight.to(weight.dtype)
+        ctx.mark_non_differentiable(losses, sums)
+        return losses.sum(), losses, sums
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+        grad_hidden, grad_weight = ctx.grad_hidden, ctx.grad_weight
+        ctx.grad_hidden = ctx.grad_weight = None
+        return grad_hidden.mul_(grad), None if grad_weight is None else grad_weight.mul_(grad), None
+
+
+def _group(
+    group: tuple[int, int, int, int],
+    limit: int,
+    hidden: Tensor,
+    weight: Tensor,
+    scored: Scored,
+    sums: Tensor,
+    losses: Tensor,
+    grad_hidden: Tensor,
+    grad_weight: Tensor | None,
+) -> None:
+    """Log-probs, losses and gradients of some pairs, written into the last four arguments."""
+    first, last, start, end = group
+    pieces = [(i, min(i + limit, end)) for i in range(start, end, limit)]
+    logps = hidden.new_empty(end - start, dtype=torch.float32)
+    logits = hidden.new_empty(0)
+    for a, b in pieces:
+        logits = scored.head.logits(hidden[a:b], weight)
+        logps[a - start : b - start] = _pick(logits, scored.targets[a:b])
+    pairs = slice(2 * first, 2 * last)
+    sums[pairs], losses[first:last], grads = _token_gradients(logps, scored, pairs, slice(start, end))
+    for a, b in pieces:
+        if len(pieces) > 1:
+            logits = scored.head.logits(hidden[a:b], weight)
+        grad_logits = _softmax_gradient(logits, scored.targets[a:b], grads[a - start : b - start], scored.head)
+        grad_logits = grad_logits.to(hidden.dtype)
+        torch.mm(grad_logits, weight, out=grad_hidden[a:b])
+        if grad_weight is not None:
+            _add_product_(grad_weight, grad_logits, hidden[a:b])
+
+
+def score(row: Row, logps: Tensor, pair_loss: PairLoss) -> tuple[Tensor, Tensor]:
+    """(log-prob sums [2 n], losses [n]) from the log-probs [t] of a row with its reference; no gradient."""
+    assert row.reference is not None, "the reference log-probs of this row are missing"
+    counted = row.branches * row.weights
+    losses = pair_loss((counted * logps).sum(1), (counted * row.reference).sum(1), counted.sum(1))
+    return (row.branches * logps).sum(1), losses
+
+
+def _token_gradients(logps: Tensor, scored: Scored, pairs: slice, tokens: slice) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-prob sums [2 n], losses [n] and the derivative of their sum by each token's log-prob [t]."""
+    members = scored.branches[pairs, tokens]
+    counted = members * scored.weights[tokens]
+    with torch.enable_grad():
+        weighted = (counted * logps).sum(1).requires_grad_()
+        reference = (counted * scored.reference[tokens]).sum(1)
+        losses = scored.pair_loss(weighted, reference, counted.sum(1))
+        (gradient,) = torch.autograd.grad(losses.sum(), weighted)
+    return (members * logps).sum(1), losses.detach(), (counted * gradient[:, None]).sum(0)
+
+
+def _softmax_gradient(logits: Tensor, targets: Tensor, grads: Tensor, head: Head) -> Tensor:
+    """In place: the gradient of sum(grads * logps) by h W^T, [t, vocabulary]."""
+    capped = logits.clone() if head.cap is not None else logits
+    gradient = torch.softmax(logits, 1, out=logits).neg_().mul_(grads[:, None])
+    gradient.scatter_add_(1, targets[:, None], grads[:, None])
+    return head.logits_gradient_(gradient, capped)
+
+
+def _add_product_(total: Tensor, left: Tensor, right: Tensor) -> None:
+    if left.dtype == torch.float32:
+        total.addmm_(left.t(), right)
+    elif left.is_cuda:
+        total.add_(torch.mm(left.t(), right, out_dtype=torch.float32))
+    else:
+        total.addmm_(left.t().float(), right.float())
+
+
+def prepare(model: Any, *, backend: Backend, max_logits: int | None = None) -> None:
+    """Teach `model` (a causal language model of transformers, not yet wrapped) to take `row` and `pair_loss`.
+
+    Calls without `row` go to the original forward. Raises ClairError for a head it cannot compute exactly.
+    """
+    head = head_of(model, max_logits)
+    original: Callable[..., Any] = getattr(model, "_clair_original", model.forward)
+
+    def forward(self: Any, *args: Any, row: Row | None = None, pair_loss: PairLoss | None = None, **kwargs: Any) -> Any:
+        if row is None:
+            return original(*args, **kwargs)
+        hidden = _hidden_states(self, row, backend)
+        weight = self.get_output_embeddings().weight
+        if pair_loss is None:
+            with torch.autocast(hidden.device.type, enabled=False):
+                return {"logps": token_logps(hidden, weight.to(hidden.dtype), row.targets, head)}
+        assert row.reference is not None, "the reference log-probs of this row are missing"
+        scored = Scored(row.targets, row.branches, row.weights, row.reference, row.bounds, pair_loss, head)
+        loss, losses, sums = HeadLoss.apply(hidden, weight, scored)
+        return {"loss": loss, "losses": losses, "sums": sums}
+
+    model._clair_original = original
+    model.forward = MethodType(forward, model)
+
+
+def restore(model: Any) -> None:
+    """Undo `prepare`."""
+    if hasattr(model, "_clair_original"):
+        model.forward = model._clair_original
+        del model._clair_original
+
+
+def _hidden_states(model: Any, row: Row, backend: Backend) -> Tensor:
+    """Hidden states [t, width] that predict the listed tokens, in the dtype of the forward pass."""
+    extra: dict[str, Any] = {"attention_mask": row.attention_mask}
+    if row.spans is not None:
+        extra["tree"] = plan(row.spans, backend, row.input_ids.device)
+        # A 4D mask is passed on as it is: no model builds a mask of its own or takes restarting positions for
+        # separate documents. The tree attention never looks at it.
+        extra["attention_mask"] = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=row.input_ids.device)
+    output = model.base_model(
+        input_ids=row.input_ids, position_ids=row.position_ids, use_cache=False, return_dict=True, **extra
+    )
+    hidden: Tensor = output.last_hidden_state.flatten(0, 1)[row.predictors]
+    if torch.is_autocast_enabled(hidden.device.type):
+        hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
+    return hidden
+
+
+def head_of(model: Any, max_logits: int | None = None) -> Head:
+    """The head's arithmetic, from the model's config. Raises ClairError if it is not a plain linear map."""
+    output = model.get_output_embeddings()
+    kind = model.config.model_type
+    if type(output) is not nn.Linear:
+        raise ClairError(
+            f"the output head of {kind} is {type(output).__name__}, but only a plain linear head can be trained; "
+            "leave lm_head out of the LoRA target modules, or choose another model"
+        )
+    if output.bias is not None:
+        raise ClairError(f"the output head of {kind} has a bias, which is not supported; choose another model")
+    config = model.config.get_text_config()
+    divide = getattr(config, "logits_scaling", None) or 1.0
+    scale = (getattr(config, "logit_scale", None) or 1.0) / divide
+    if max_logits is None:
+        max_logits = 1 << (28 if output.weight.is_cuda else 27)
+    return Head(scale=scale, cap=getattr(config, "final_logit_softcapping", None), max_logits=max_logits)

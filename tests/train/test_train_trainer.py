@@ -1,0 +1,272 @@
+"""The trainer on real tiny models: exact steps, start-up checks, the reference cache, LoRA, KTO, evaluation."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import chat_rows, tiny_model, tiny_tokenizer
+from transformers import PrinterCallback
+
+from clair.errors import ClairError, UsageError
+from clair.train import APOConfig, APOTrainer, probe
+from clair.train.batching import Collator, Item, PairDataset, StepSampler
+from clair.train.layout import PairTokens
+from clair.train.reference import pair_key
+
+ROWS = chat_rows(11)
+
+
+def make_trainer(folder: Path, *, rows: Any = ROWS, model: Any = None, more: dict[str, Any] | None = None, **settings: Any) -> APOTrainer:  # fmt: skip
+    config = {
+        "output_dir": str(folder / "out"),
+        "reference_cache": str(folder / "reference"),
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-2,
+        "beta": 0.5,
+        "lr_scheduler_type": "constant",
+        "optim": "sgd",
+        "max_grad_norm": 1e9,
+        "report_to": "none",
+        "save_strategy": "no",
+        "use_cpu": True,
+        "disable_tqdm": True,
+        **settings,
+    }
+    trainer = APOTrainer(
+        tiny_model() if model is None else model,
+        APOConfig(**config),
+        train_dataset=rows,
+        processing_class=tiny_tokenizer(),
+        **(more or {}),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def weights(trainer: APOTrainer) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+def steps(trainer: APOTrainer) -> list[dict[str, float]]:
+    return [entry for entry in trainer.state.log_history if "rewards/chosen" in entry]
+
+
+def test_row_size_and_accumulation_do_not_change_a_run(tmp_path: Path) -> None:
+    """4 pairs per step as one batch in one row, in many rows, as 2 x 2 and as 4 x 1: the same losses and weights."""
+    runs = []
+    for batch, accumulate, budget in ((4, 1, 4096), (4, 1, 60), (2, 2, 4096), (1, 4, 4096)):
+        trainer = make_trainer(
+            tmp_path, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulate, tokens_per_row=budget
+        )
+        trainer.train()
+        runs.append((weights(trainer), [entry["loss"] for entry in steps(trainer)]))
+    for other_weights, losses in runs[1:]:
+        assert losses == pytest.approx(runs[0][1], abs=1e-5)
+        assert (other_weights - runs[0][0]).abs().max() < 1e-5
+    assert len(runs[0][1]) == 3
+
+
+def test_the_first_step_starts_at_one_and_training_separates_the_pair(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, num_train_epochs=4, learning_rate=5e-3, optim="adamw_torch")
+    trainer.train()
+    first, last = steps(trainer)[0], steps(trainer)[-1]
+    assert first["loss"] == pytest.approx(1.0, abs=1e-5)
+    assert first["rewards/chosen"] == pytest.approx(0.0, abs=1e-4)
+    assert last["rewards/chosen"] > 0 > last["rewards/rejected"]
+    assert last["rewards/margins"] == pytest.approx(last["rewards/chosen"] - last["rewards/rejected"], abs=1e-4)
+    assert last["rewards/accuracies"] == 1.0
+    assert set(last) >= {"logps/chosen", "logps/rejected", "tokens_per_second/logical", "share_ratio", "fill_ratio", "peak_memory_mb"}  # fmt: skip
+
+
+def test_other_settings_need_no_reference_pass(tmp_path: Path) -> None:
+    """Learning rate, objective, beta, epochs, order and a subset of the data: 0 forward passes of the reference."""
+    first = make_trainer(tmp_path)
+    first.get_ready()
+    assert first.reference_rows > 0
+    changes: tuple[dict[str, Any], ...] = (
+        {"learning_rate": 1e-4}, {"objective": "dpo"}, {"beta": 2.0}, {"num_train_epochs": 2}, {"seed": 5},
+        {"rows": ROWS[3:7]}, {"tokens_per_row": 64},
+    )  # fmt: skip
+    for change in changes:
+        again = make_trainer(tmp_path, **change)
+        again.get_ready()
+        assert again.reference_rows == 0, change
+    other = make_trainer(tmp_path, model=tiny_model(seed=9))
+    other.get_ready()
+    assert other.reference_rows == first.reference_rows
+
+
+def test_a_wrong_reference_stops_the_first_step(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    trainer.get_ready()
+    data = trainer.train_dataset
+    shifted = {pair_key(p): np.full(p.listed_length, -1.0, np.float32) for p in data.pairs}
+    data.attach(shifted)
+    before = weights(trainer)
+    with pytest.raises(ClairError, match="before training, policy and reference differ by .* nats per token"):
+        trainer.train()
+    assert torch.equal(weights(trainer), before)
+
+
+def test_a_model_that_ignores_the_tree_falls_back_to_padded_rows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tree attention is replaced by one that sees the whole row; the probe notices."""
+    from clair.train import attention
+
+    def sees_everything(query: Any, key: Any, value: Any, *args: Any) -> Any:
+        both = (x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value))
+        return torch.nn.functional.scaled_dot_product_attention(query, *both, is_causal=True).transpose(1, 2)
+
+    monkeypatch.setattr(attention, "sdpa_paths", sees_everything)
+    trainer = make_trainer(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        trainer.train()
+    assert trainer.collator.backend == "padded"
+    assert caplog.text.count("layout: padded") == 1
+    assert steps(trainer)[0]["share_ratio"] == 1.0
+    assert steps(trainer)[0]["fill_ratio"] < 1.0
+
+
+def test_a_head_with_arithmetic_of_its_own_is_refused(tmp_path: Path) -> None:
+    class Louder(torch.nn.Module):
+        def forward(self, logits: torch.Tensor) -> torch.Tensor:
+            return 2 * logits
+
+    model = tiny_model()
+    model.lm_head.register_forward_hook(lambda module, args, output: Louder()(output))
+    with pytest.raises(ClairError, match="the log-probs computed for llama differ from the model's own"):
+        make_trainer(tmp_path, model=model).get_ready()
+
+
+def test_shared_and_padded_rows_train_alike(tmp_path: Path) -> None:
+    runs = []
+    for layout in ("sdpa", "padded"):
+        trainer = make_trainer(tmp_path, layout=layout)
+        trainer.train()
+        runs.append(weights(trainer))
+    assert (runs[0] - runs[1]).abs().max() < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")
+def test_lora_trains_the_adapter_against_its_base(tmp_path: Path) -> None:
+    """The reference is the base model: the same cache as full fine-tuning, loss 1 at the start, base untouched."""
+    from peft import LoraConfig
+
+    make_trainer(tmp_path).get_ready()
+    config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    trainer = make_trainer(
+        tmp_path, num_train_epochs=3, optim="adamw_torch", more={"peft_config": config}, gradient_checkpointing=True
+    )
+    trainer.train()
+    assert trainer.reference_rows == 0
+    assert steps(trainer)[0]["loss"] == pytest.approx(1.0, abs=1e-5)
+    assert steps(trainer)[-1]["rewards/margins"] > 1
+    base = trainer.causal_model.state_dict()
+    untouched = tiny_model().state_dict()
+    same = {k: torch.equal(base[k.replace("proj.weight", "proj.base_layer.weight")], v) for k, v in untouched.items()}
+    assert all(same.values())
+
+
+def test_kto_trains_with_a_baseline_from_other_prompts(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, objective="kto", num_train_epochs=4, learning_rate=5e-3, optim="adamw_torch")
+    trainer.train()
+    assert steps(trainer)[0]["loss"] == pytest.approx(0.5, abs=1e-5)
+    assert steps(trainer)[-1]["rewards/margins"] > 1
+    data = trainer.train_dataset
+    assert list(data.baselines[0].chosen) == list(data.pairs[1].chosen)
+
+
+def test_sft_raises_chosen_and_weights_single_out_the_edit(tmp_path: Path) -> None:
+    for settings in ({"objective": "sft"}, {"shared_weight": 0.0}, {"sft_weight": 1.0}):
+        trainer = make_trainer(tmp_path, num_train_epochs=4, learning_rate=5e-3, optim="adamw_torch", **settings)
+        trainer.train()
+        assert steps(trainer)[-1]["rewards/chosen"] > 1, settings
+
+
+def test_evaluation_is_the_mean_over_pairs_whatever_the_batches(tmp_path: Path) -> None:
+    found = []
+    for batch in (2, 5):
+        trainer = make_trainer(tmp_path, more={"eval_dataset": chat_rows(7, seed=3)}, per_device_eval_batch_size=batch)
+        trainer.train()
+        found.append(trainer.evaluate())
+    for name in ("eval_loss", "eval_rewards/chosen", "eval_logps/rejected", "eval_rewards/accuracies"):
+        assert found[0][name] == pytest.approx(found[1][name], abs=1e-5)
+
+
+def test_evaluation_data_after_training_is_refused(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    trainer.train()
+    late = trainer._dataset(chat_rows(3, seed=4), tiny_tokenizer(), trainer.args)
+    with pytest.raises(UsageError, match="pass the evaluation data when the trainer is made"):
+        trainer.evaluate(late)
+
+
+def test_a_loss_that_is_no_number_stops_before_the_update(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    trainer.get_ready()
+    with torch.no_grad():
+        trainer.model.lm_head.weight[3] = float("nan")
+    trainer._check_start = lambda row, sums: None
+    with pytest.raises(ClairError, match="the loss is nan in step 1; nothing was saved"):
+        trainer.train()
+
+
+def test_dropout_is_off(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, model=tiny_model(attention_dropout=0.5))
+    trainer.train()
+    assert steps(trainer)[0]["loss"] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objective": "orpo"}, "objective 'orpo' is unknown"),
+        ({"layout": "flex"}, "layout 'flex' is unknown; choose auto, sdpa, varlen or padded"),
+        ({"shared_weight": 2.0}, "shared_weight must lie between 0 and 1, got 2.0"),
+        ({"max_length": 1}, "max_length must be at least 2 tokens, got 1"),
+    ],
+)
+def test_unusable_settings_are_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_trainer(tmp_path, **settings)
+
+
+def test_an_epoch_holds_every_pair_once_then_blanks() -> None:
+    sampler = StepSampler(5, block=4, seed=1)
+    first = list(sampler)
+    assert sorted(first[:5]) == [0, 1, 2, 3, 4]
+    assert first[5:] == [5, 6, 7]
+    assert len(sampler) == 8
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+    assert list(StepSampler(5, block=4, seed=1)) == first
+    assert list(StepSampler(3, block=2, seed=None)) == [0, 1, 2, 3]
+
+
+def test_blanks_vanish_in_the_collator() -> None:
+    pair = PairTokens((1,), (2,), (3,))
+    item = Item(pair, np.array([-1.0, -2.0], np.float32), None, None)
+    batch = Collator(tokens_per_row=10, backend="sdpa")([item, None, None])
+    assert batch["n_pairs"] == 1
+    assert [row.reference.tolist() for row in batch["rows"]] == [[-1.0, -2.0]]
+    assert Collator(tokens_per_row=10, backend="sdpa")([None])["rows"] == []
+
+
+def test_probe_pairs_keep_the_branch() -> None:
+    """A long pair is cut to the tokens around the place where its answers part."""
+    pair = PairTokens(tuple(range(100)), (*range(200, 300), 7, *range(50)), (*range(200, 300), 8, 9))
+    (cut,) = probe.probe_pairs([pair])
+    assert (cut.shared, len(cut.prompt), len(cut.chosen), cut.rejected[-2:]) == (4, 48, 24, (8, 9))
+
+
+def test_a_data_set_knows_what_sharing_saves() -> None:
+    data = PairDataset([PairTokens((1, 2, 3), (4, 5), (4, 6))], report=None)
+    assert data.tokens() == (10, 6)
