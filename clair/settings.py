@@ -1,6 +1,6 @@
 """Every setting of a generation run, with its default and its reason: one model for command line, YAML and library.
 
-    settings = GenerateSettings(prompts="prompts.jsonl", out="run", target="m@http://localhost:8000/v1", reviser="gpt-5")
+    settings = GenerateSettings(prompts="prompts.jsonl", out="run", target="m@http://host:8000/v1", reviser="gpt-5")
 
 A field's name is the option's name (`--max-change` is `max_change`) and the key in a `--config` file. Settings fall
 into two groups: those that decide what is asked (`IDENTITY`, a run refuses to change them) and those that decide
@@ -27,7 +27,7 @@ DEFAULT_OUT = "clair-run"
 class GenerateSettings(BaseModel):
     """Settings of `clair generate`. Units are in the names or the descriptions; None means "not set, not sent"."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     prompts: str = Field(SANDBOX, description="file, folder or Hugging Face dataset id[:config][/split]")
     out: str = Field(DEFAULT_OUT, description="run folder; the same folder again resumes")
@@ -119,8 +119,8 @@ class GenerateSettings(BaseModel):
 FREE = frozenset(
     {
         "out", "on_bad_row", "samples", "limit", "target_pairs", "max_attempts", "max_change", "min_char_similarity",
-        "min_jaccard", "max_edits", "allow_talk", "max_length_ratio", "concurrency", "rpm", "tpm", "timeout_s", "max_retries",
-        "breaker_s", "max_cost", "prices", "target_key_env", "reviser_key_env",
+        "min_jaccard", "max_edits", "allow_talk", "max_length_ratio", "concurrency", "rpm", "tpm", "timeout_s",
+        "max_retries", "breaker_s", "max_cost", "prices", "target_key_env", "reviser_key_env",
     }
 )  # fmt: skip
 """Settings that may change between two invocations on one run. All others are refused: they would mix data."""

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import click
 
+from clair import __version__
 from clair.cli.terminal import printable
 from clair.errors import ClairError
 
@@ -52,7 +53,7 @@ class _LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Without arguments, `clair generate` runs in the built-in sandbox: no key, no network, no GPU.",
 )
-@click.version_option(package_name="clair")
+@click.version_option(__version__)
 def main() -> None:
     """Minimally contrastive preference data (CLAIR) and an APO trainer."""
 

@@ -25,7 +25,7 @@ def closing(settings: GenerateSettings, summary: RunSummary, progress: Progress)
         lines.append(_line("contrast", _contrast(summary)))
     lines += [
         _line("tokens", f"{_count(summary.prompt_tokens.value)} in, {_count(summary.completion_tokens.value)} out"),
-        _line("cost", _cost(summary, progress)),
+        _line("cost", _cost(summary)),
         _line("time", f"{duration(progress.elapsed_s)}, {progress.bought:,} requests"),
         _line("files", f"{settings.out}/data, {settings.out}/rejects, {settings.out}/README.md"),
         "",
@@ -51,7 +51,7 @@ def _count(value: float | None) -> str:
     return "unknown" if value is None else f"{value:,.0f}"
 
 
-def _cost(summary: RunSummary, progress: Progress) -> str:
+def _cost(summary: RunSummary) -> str:
     total = summary.cost_usd
     text = money(total.known, known=total.value is not None)
     if summary.cost_per_pair_usd is not None:

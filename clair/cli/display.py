@@ -41,7 +41,8 @@ async def _plain(progress: Progress) -> None:
             click.echo(line(progress), err=True)
     finally:
         _say_notes(progress, said)
-        click.echo(line(progress), err=True)
+        if progress.rows:
+            click.echo(line(progress), err=True)
 
 
 def _say_notes(progress: Progress, said: int) -> int:
@@ -65,7 +66,7 @@ def line(progress: Progress) -> str:
     total = "?" if progress.total is None else f"{progress.total:,}"
     parts = [
         f"rows {progress.rows:,}/{total}",
-        f"pairs {progress.pairs:,} ({_share(progress.acceptance)})",
+        f"{_pairs(progress)} ({_share(progress.acceptance)})",
         f"{progress.pairs_per_s:.1f} pairs/s",
         f"in flight {progress.requests_in_flight}",
         f"cost {money(progress.cost_usd, progress.cost_known)}",
@@ -83,15 +84,15 @@ def panel(progress: Progress) -> Table:
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
-    bar = ProgressBar(total=progress.total, completed=progress.rows, width=40, pulse=progress.total is None)
+    bar = ProgressBar(total=1.0, completed=progress.done or 0.0, width=40, pulse=progress.done is None)
     total = "?" if progress.total is None else f"{progress.total:,}"
     eta = "" if progress.eta_s is None else f"ETA {duration(progress.eta_s)}"
     grid.add_row(bar, f"{progress.rows:,} of {total} rows", eta)
     limits = ", ".join(f"{name} ≤ {limit}" for name, limit in progress.limits.items())
     grid.add_row(
-        f"[green]{progress.pairs:,} pairs[/] ({_share(progress.acceptance)}), {progress.pairs_per_s:.1f}/s",
+        f"[green]{_pairs(progress)}[/] ({_share(progress.acceptance)}), {progress.pairs_per_s:.1f}/s",
         f"{progress.requests_in_flight} in flight ({limits})" if limits else f"{progress.requests_in_flight} in flight",
-        money(progress.cost_usd, progress.cost_known),
+        f"cost {money(progress.cost_usd, progress.cost_known)}",
     )
     if progress.rejects:
         common = ", ".join(f"{reason} {count:,}" for reason, count in progress.rejects.most_common(4))
@@ -101,6 +102,10 @@ def panel(progress: Progress) -> Table:
     if progress.draining:
         grid.add_row("[bold]stopping[/]", "waiting for the requests in flight; Ctrl-C again leaves at once", "")
     return grid
+
+
+def _pairs(progress: Progress) -> str:
+    return f"{progress.pairs:,}{'' if progress.target_pairs is None else f' of {progress.target_pairs:,}'} pairs"
 
 
 def money(usd: float | None, known: bool = True) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
+from clair import __version__
 from clair.api import run_async
+from clair.cli.terminal import printable
 from clair.errors import ClairError
 
 CORE = ("openai", "aiohttp", "uvloop", "datasets", "pyarrow", "rapidfuzz", "genai-prices")
@@ -29,12 +31,12 @@ def command(endpoints: tuple[str, ...], key_env: str, as_json: bool) -> None:
     """
     findings: dict[str, Any] = {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in ("clair", *CORE, *TRAIN)},
+        "packages": {"clair": __version__, **{name: _version(name) for name in (*CORE, *TRAIN)}},
         "gpu": _gpu(),
         "keys": {name: name in os.environ for name in dict.fromkeys(["OPENAI_API_KEY", key_env, "HF_TOKEN"])},
         "endpoints": {spec: _reach(spec, key_env) for spec in endpoints},
     }
-    click.echo(json.dumps(findings) if as_json else _text(findings))
+    click.echo(json.dumps(findings) if as_json else printable(_text(findings)))
     if any(problem != "ok" for problem in findings["endpoints"].values()):
         raise SystemExit(1)
 
@@ -72,13 +74,13 @@ def _reach(spec: str, key_env: str) -> str:
 
 
 def _text(findings: dict[str, Any]) -> str:
-    lines = [f"python        {findings['python']}"]
+    lines = [f"python          {findings['python']}"]
     for name, found in findings["packages"].items():
         extra = "  (pip install 'clair[train]')" if name in TRAIN else ""
-        lines.append(f"{name:<13} {found or 'not installed' + extra}")
-    lines.append(f"GPU           {findings['gpu'] or 'none found'}")
+        lines.append(f"{name:<15} {found or 'not installed' + extra}")
+    lines.append(f"GPU             {findings['gpu'] or 'none found'}")
     for name, is_set in findings["keys"].items():
-        lines.append(f"{name:<13} {'set' if is_set else 'not set'}")
+        lines.append(f"{name:<15} {'set' if is_set else 'not set'}")
     for spec, problem in findings["endpoints"].items():
-        lines.append(f"endpoint      {spec}: {problem}")
+        lines.append(f"endpoint        {spec}: {problem}")
     return "\n".join(lines)

@@ -55,7 +55,8 @@ def _show(outcomes: list[Outcome]) -> None:
     from rich.console import Console
     from rich.rule import Rule
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal  # in a file, a line of the answer stays one line
     for number, outcome in enumerate(outcomes, start=1):
         console.print(Rule(f"row {number}", align="left"), soft_wrap=False)
         for message in outcome.prompt:
@@ -76,7 +77,8 @@ def _show_pair(console: Any, pair: Pair) -> None:
     console.print(f"why: {printable(pair.rationale)}", style="italic", markup=False)
     console.print(
         f"pair ({pair.protocol}, {pair.spent.attempts} attempt(s)): {1 - contrast.word_similarity:.0%} of the words "
-        f"changed in {contrast.edits} edit(s), Jaccard {contrast.jaccard:.2f}, length ratio {contrast.length_ratio:.2f}",
+        f"changed in {contrast.edits} edit(s), Jaccard {contrast.jaccard:.2f}, "
+        f"length ratio {contrast.length_ratio:.2f}",
         style="green",
         markup=False,
     )

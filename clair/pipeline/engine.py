@@ -39,15 +39,28 @@ class Derivation(NamedTuple):
 
     def settles(self, earlier: str) -> bool:
         """Whether a row finished under `earlier` gets no further attempts: it had as many as are allowed now."""
-        return self.max_attempts <= int(json.loads(earlier)[3])
+        return self.max_attempts <= _attempts(earlier)
+
+    def without_further_attempts(self, earlier: str) -> Derivation:
+        """What a row is derived with that has no more attempts than it had under `earlier`."""
+        return self._replace(max_attempts=_attempts(earlier))
+
+
+def _attempts(derivation: str) -> int:
+    return int(json.loads(derivation)[3])
 
 
 class Todo(NamedTuple):
-    """A row to be driven. `finished_before`: by an earlier invocation, so further attempts are not bought for it."""
+    """A row to be driven.
+
+    `earlier` is the derivation under which an earlier invocation finished it, None if none did; with
+    `finished_before`, further attempts are not bought for it.
+    """
 
     row: Row
     duplicate: bool
     finished_before: bool
+    earlier: str | None
 
 
 READ_AHEAD = 64  # rows read per visit to the reading thread: enough to hide its latency, too few to weigh anything
@@ -119,14 +132,30 @@ class Engine:
 
     async def _process(self, todo: Todo) -> None:
         try:
-            await self._commit(todo.row, await self._end(todo))
+            await self._commit(todo.row, await self._end(todo), self._derivation)
+        except Stopping:
+            await self._regate(todo)
+        except Exception as failure:
+            self.stop(failure)
+            await self._regate(todo)
+        finally:
+            self._progress.rows_in_flight -= 1
+            self._freed.set()
+
+    async def _regate(self, todo: Todo) -> None:
+        """Bring a row that waits for further attempts up to date with the answers that it has.
+
+        Or the dataset of a stopped run would hold a pair that the gate refuses now.
+        """
+        if todo.earlier is None:
+            return
+        try:
+            outcome = await self._end(todo._replace(finished_before=True))
+            await self._commit(todo.row, outcome, self._derivation.without_further_attempts(todo.earlier))
         except Stopping:
             pass
         except Exception as failure:
             self.stop(failure)
-        finally:
-            self._progress.rows_in_flight -= 1
-            self._freed.set()
 
     async def _next(self, capacity: Callable[[], int]) -> Row | None:
         """The next row, once there is room for it; None at the end of the input or of what was asked for."""
@@ -168,7 +197,8 @@ class Engine:
                 self._progress.record(stored.kind, stored.reason, resumed=True)
                 return None
             settled = settled and self._derivation.settles(stored.derivation)
-        return Todo(row, duplicate=duplicate, finished_before=settled)
+        earlier = None if stored is None else stored.derivation
+        return Todo(row, duplicate=duplicate, finished_before=settled, earlier=earlier)
 
     async def _end(self, todo: Todo) -> Outcome:
         draft = Draft(todo.row, self.plan)
@@ -178,7 +208,7 @@ class Engine:
             return draft.reject(RowFailure("bad_row", todo.row.problem, stage="sample"))
         return await self._drive(todo)
 
-    async def _commit(self, row: Row, outcome: Outcome) -> None:
+    async def _commit(self, row: Row, outcome: Outcome, derivation: Derivation) -> None:
         reason = None if isinstance(outcome, Pair) else outcome.reason
         await self._ledger.put_outcome(
             row.id,
@@ -186,7 +216,7 @@ class Engine:
             kind="pair" if reason is None else "reject",
             reason=reason,
             body=encode_outcome(outcome),
-            derivation=self._derivation.text,
+            derivation=derivation.text,
         )
         self._progress.record_outcome(outcome)
 

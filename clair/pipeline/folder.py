@@ -11,6 +11,7 @@ from clair.dataset.codec import decode_outcome
 from clair.dataset.run_json import installed_versions, write_run_json
 from clair.dataset.summary import RunFacts, RunSummary, Tally
 from clair.dataset.writer import write_split
+from clair.errors import ClairError
 from clair.ledger.store import Ledger
 from clair.settings import GenerateSettings
 
@@ -20,13 +21,22 @@ if TYPE_CHECKING:
 
 
 def write_run_folder(settings: GenerateSettings, ledger: Ledger, plan: Plan) -> RunSummary:
-    """Write data/, rejects/, README.md and run.json for the rows of this pass; returns their figures."""
+    """Write data/, rejects/, README.md and run.json for the rows of this pass; returns their figures.
+
+    Raises ClairError if the folder cannot be written; what was paid for is in the ledger all the same.
+    """
     tally = Tally()
-    write_split(tally.watch(_outcomes(ledger, "pair")), settings.run_dir, "pairs")
-    write_split(tally.watch(_outcomes(ledger, "reject")), settings.run_dir, "rejects")
-    summary = tally.summary(_facts(settings, plan))
-    write_card(settings.run_dir, summary)
-    write_run_json(settings.run_dir, summary)
+    try:
+        write_split(tally.watch(_outcomes(ledger, "pair")), settings.run_dir, "pairs")
+        write_split(tally.watch(_outcomes(ledger, "reject")), settings.run_dir, "rejects")
+        summary = tally.summary(_facts(settings, plan))
+        write_card(settings.run_dir, summary)
+        write_run_json(settings.run_dir, summary)
+    except OSError as error:
+        raise ClairError(
+            f"cannot write the dataset into {settings.out!r}: {error.strerror or error}. Every answer is in its "
+            "ledger; make room and run the same command again"
+        ) from error
     return summary
 
 

@@ -40,11 +40,15 @@ class PerRow:
     cost_usd: float | None
     acceptance: float | None
     basis: str
+    unpriced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Totals over `rows`; where the input's length is unknown `rows` is None and the totals are for 1,000 rows."""
+    """Totals over `rows`; where the input's length is unknown `rows` is None and the totals are for 1,000 rows.
+
+    `cost_usd` is without the models in `unpriced`, for which no price is known; None if none is known at all.
+    """
 
     rows: int | None
     requests: int
@@ -54,6 +58,7 @@ class Forecast:
     pairs: int | None
     cost_per_1000_pairs_usd: float | None
     basis: str
+    unpriced: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """For `--json`."""
@@ -75,10 +80,12 @@ class Forecast:
 
     def _cost(self) -> str:
         if self.cost_usd is None:
-            return "unknown: no list price for one of the models (set prices in a --config file)"
+            return f"unknown: no list price for {', '.join(self.unpriced) or 'a model'} (set prices in a --config file)"
         text = f"${self.cost_usd:,.2f}"
         if self.cost_per_1000_pairs_usd is not None:
             text += f", ${self.cost_per_1000_pairs_usd:,.2f} per 1,000 pairs"
+        if self.unpriced:
+            text += f"; without {', '.join(self.unpriced)}, which has no list price"
         return text
 
 
@@ -99,6 +106,7 @@ def forecast(settings: GenerateSettings, *, finished: Sequence[Outcome] = ()) ->
         pairs=_times(count, per_row.acceptance),
         cost_per_1000_pairs_usd=per_pair,
         basis=per_row.basis,
+        unpriced=per_row.unpriced,
     )
 
 
@@ -124,12 +132,14 @@ def _assumed(settings: GenerateSettings, rows: list[Row]) -> PerRow:
     sample = (prompt, answer) if settings.response_column is None else (0.0, 0.0)
     reply = min(REPLY_TOKENS[settings.protocol], settings.reviser_max_tokens or REPLY_TOKENS[settings.protocol])
     revise = (ATTEMPTS * (instructions + prompt + answer), ATTEMPTS * reply)
+    cost_usd, unpriced = _priced(settings, sample, revise)
     return PerRow(
         requests=ATTEMPTS + (settings.response_column is None),
         prompt_tokens=sample[0] + revise[0],
         completion_tokens=sample[1] + revise[1],
-        cost_usd=_priced(settings, sample, revise),
+        cost_usd=cost_usd,
         acceptance=None,
+        unpriced=unpriced,
         basis=(
             f"prompts of {prompt:.0f} tokens as they are; assumed: answers of {answer:.0f} tokens, replies of "
             f"{reply:.0f}, {ATTEMPTS} attempts a row, every row a pair. clair preview measures them"
@@ -142,8 +152,11 @@ def _instructions(settings: GenerateSettings) -> Template:
     return templates.rewrite if settings.protocol == "rewrite" else templates.edits
 
 
-def _priced(settings: GenerateSettings, sample: tuple[float, float], revise: tuple[float, float]) -> float | None:
-    total = 0.0
+def _priced(
+    settings: GenerateSettings, sample: tuple[float, float], revise: tuple[float, float]
+) -> tuple[float | None, tuple[str, ...]]:
+    known: list[float] = []
+    unpriced = []
     for spec, key_env, (prompt, completion) in (
         (settings.target, settings.target_key_env, sample),
         (settings.reviser, settings.reviser_key_env, revise),
@@ -154,9 +167,10 @@ def _priced(settings: GenerateSettings, sample: tuple[float, float], revise: tup
         price = find_price(endpoint.model or "", endpoint.base_urls[0], settings.prices)
         cost = None if price is None else price.cost_usd(round(prompt), round(completion))
         if cost is None:
-            return None
-        total += cost
-    return total
+            unpriced.append(endpoint.model or spec)
+        else:
+            known.append(cost)
+    return (sum(known) if known else None), tuple(unpriced)
 
 
 def _tokens(*texts: str) -> float:

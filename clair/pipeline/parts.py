@@ -45,7 +45,9 @@ async def _open(
         parse_spec(text, env=os.environ, key_env=key_env, sandbox_model=SANDBOX_MODELS[part]),
         sampling=sampling_of(part, settings),
         limits=limits_of(settings),
-        prices=settings.prices,
+        prices={**settings.prices, **dict.fromkeys(SANDBOX_MODELS.values(), (0.0, 0.0))}
+        if transport
+        else settings.prices,
         transport=transport,
     )
 

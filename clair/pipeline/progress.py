@@ -25,12 +25,14 @@ class Gauge(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """Counters of one invocation. `total` is None while the input's length is unknown.
+    """Counters of one invocation. `total` is None while the input's length is unknown; with `target_pairs` the run
+    ends at so many pairs if the rows last.
 
     `resumed` rows were finished by an earlier invocation. `notes` are sentences for the user, in order.
     """
 
     total: int | None = None
+    target_pairs: int | None = None
     rows: int = 0
     resumed: int = 0
     pairs: int = 0
@@ -88,8 +90,21 @@ class Progress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to the end at this pace, if the total is known."""
+        """Seconds to the end at this pace, if the end is known."""
         fresh = self.rows - self.resumed
-        if self.total is None or not fresh:
-            return None
-        return (self.total - self.rows) * self.elapsed_s / fresh
+        left = self._rows_left
+        return None if left is None or not fresh else left * self.elapsed_s / fresh
+
+    @property
+    def done(self) -> float | None:
+        """The share of the work that is done, if the end is known."""
+        left = self._rows_left
+        return None if left is None else self.rows / max(1.0, self.rows + left)
+
+    @property
+    def _rows_left(self) -> float | None:
+        wanted = None
+        if self.target_pairs is not None and self.pairs:
+            wanted = (self.target_pairs - self.pairs) * self.rows / self.pairs
+        ends = [left for left in (wanted, None if self.total is None else self.total - self.rows) if left is not None]
+        return min(ends, default=None)

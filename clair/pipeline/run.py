@@ -81,13 +81,14 @@ async def _opened(
 ) -> AsyncIterator[tuple[Ledger, Engine, Callable[[], int]]]:
     """Everything that a run needs, in the order in which mistakes are cheapest to find."""
     templates = Templates.load(Path(settings.template) if settings.template else None)
-    progress.total = expected_rows(settings)
+    rows = read_input(settings)  # what does not exist is found out here
+    progress.total, progress.target_pairs = expected_rows(settings), settings.target_pairs
     with Ledger.open(settings.run_dir, create=True) as ledger:
         ledger.check_settings({**identity_of(settings), "templates": dict(templates.sha256)})
         async with AsyncExitStack() as stack:
             endpoints = await open_parts(settings, stack)
             progress.gauges = {part: endpoint.stats for part, endpoint in endpoints.items()}
-            engine = _engine(settings, templates, ledger, endpoints, progress)
+            engine = _engine(settings, rows, templates, ledger, endpoints, progress)
             if on_stop is not None:
                 on_stop(engine.stop)
             try:
@@ -144,6 +145,7 @@ def expected_rows(settings: GenerateSettings) -> int | None:
 
 def _engine(
     settings: GenerateSettings,
+    rows: Iterator[Row],
     templates: Templates,
     ledger: Ledger,
     endpoints: dict[Part, Endpoint],
@@ -152,6 +154,8 @@ def _engine(
     totals = ledger.totals()
     budget = Budget(settings.max_cost, spent_usd=totals.cost_usd)
     progress.cost_usd, progress.cost_known = totals.cost_usd, not totals.unknown_cost
+    if settings.max_cost is not None and totals.unknown_cost:
+        progress.notes.append(f"{totals.unknown_cost} earlier answers have no known cost; --max-cost cannot count them")
     answers = Answers(ledger=ledger, endpoints=endpoints, budget=budget, progress=progress)
     target = endpoints.get("target")
     plan = Plan(
@@ -166,7 +170,7 @@ def _engine(
         token=lambda content: hmac.new(ledger.secret, content.encode(), hashlib.sha256).hexdigest()[:12],
     )
     return Engine(
-        read_input(settings),
+        rows,
         recipe=clair,
         plan=plan,
         answers=answers,

@@ -14,12 +14,14 @@ from pathlib import Path
 import torch
 import trl
 from datasets import load_dataset
+from transformers.utils.logging import disable_progress_bar
 from trl import DPOConfig, DPOTrainer
 
 from tests.benchmarks.trl_models import byte_pairs, save, small_llama
 
 
 def main(run: str) -> None:
+    disable_progress_bar()
     pairs = load_dataset(run, split="train")
     texts = (turn["content"] for row in pairs for name in ("prompt", "chosen", "rejected") for turn in row[name])
     tokenizer = byte_pairs(texts, vocabulary=4096)
@@ -37,7 +39,7 @@ def main(run: str) -> None:
         "columns": pairs.column_names,
         "steps": trainer.state.global_step,
         "history": [{name: entry[name] for name in wanted} for entry in history],
-        "head_moved": float((trainer.model.lm_head.weight - model.lm_head.weight).abs().max()),
+        "head_moved": (trainer.model.lm_head.weight - model.lm_head.weight).detach().abs().max().item(),
         "warnings": sorted({str(w.message).splitlines()[0] for w in caught if issubclass(w.category, UserWarning)}),
     }
     print(json.dumps(report))

@@ -1,0 +1,126 @@
+"""The trainer beside TRL's on the same pairs, in one run: CPU seconds a pair and peak memory.
+
+python -m tests.benchmarks.bench_train [--quick] [--real 12] [--made 400] [--repeats 3] [--threads 1]
+
+trl               DPOTrainer as it comes: gradient checkpointing, reference forward in every step
+trl-precomputed   the same with precompute_ref_log_probs
+trl-lean          precomputed, no checkpointing, pairs sorted by length, two at a time (all a user can set)
+clair             APOTrainer as it comes
+
+Each measurement is a process of its own, in the environment of `trl_environment.py`; ways alternate, the median
+counts. One thread by default: then CPU seconds hold no waiting of one core for another. A step is 8 pairs, in
+float32, with AdamW; see `trl_pairs.py` for the pairs and `trl_variant.py` for what is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.benchmarks import trl_environment, trl_pairs
+from tests.benchmarks.measure import run, table
+
+WAYS = ("trl", "trl-precomputed", "trl-lean", "clair")
+VOCABULARIES = (32_000, 128_256)
+TARGETS = {"trl": 3.0, "trl-precomputed": 2.4}
+MEMORY_TARGET = 2.2
+
+
+class Measured(NamedTuple):
+    """CPU seconds a pair, start-up in CPU seconds, peak memory of the process in MB."""
+
+    training: float
+    reference: float
+    start_up: float
+    peak_mb: float
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = _options(arguments or [])
+    why = trl_pairs.missing()
+    if why:
+        print(f"skipped: {why}")
+        return
+    os.environ.update(trl_environment.variables(), OMP_NUM_THREADS=str(options.threads))
+    width, layers = (256, 4) if options.quick else (512, 8)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        inputs = make_inputs(folder, options.real, options.made, width, layers)
+        print(
+            f"{inputs['pairs']} pairs ({options.real} real), {inputs['tokens']:,} tokens apart, "
+            f"{inputs['tokens'] / inputs['shared']:.2f} times fewer shared; Llama of {layers} layers, width {width}; "
+            f"{options.threads} thread(s), {options.repeats} run(s) of each"
+        )
+        for vocabulary in VOCABULARIES:
+            results: dict[str, list[Measured]] = {way: [] for way in WAYS}
+            for _ in range(options.repeats):
+                for way in WAYS:
+                    results[way].append(measure(way, folder / str(vocabulary), folder / "pairs.jsonl"))
+            report(vocabulary, {way: _median(runs) for way, runs in results.items()})
+
+
+def make_inputs(folder: Path, real: int, made: int, width: int, layers: int) -> dict[str, int]:
+    """Pairs, tokenizer and models in `folder`; the counts of `trl_inputs`."""
+    numbers = [str(number) for number in (real, made, width, layers, *VOCABULARIES)]
+    command = [trl_environment.python(), "-m", "tests.benchmarks.trl_inputs", str(folder), *numbers]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    counts: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return counts
+
+
+def measure(way: str, model: Path, pairs: Path) -> Measured:
+    """One process that trains one epoch."""
+    cost = run([trl_environment.python(), "-m", "tests.benchmarks.trl_variant", way, str(model), str(pairs)])
+    if cost.code:
+        sys.exit(f"{way} on {model.name} ended with exit code {cost.code}")
+    seen: dict[str, Any] = json.loads(cost.output.splitlines()[-1])
+    return Measured(
+        training=seen["training"] / seen["pairs"],
+        reference=seen["reference"] / seen["pairs"],
+        start_up=seen["start_up"],
+        peak_mb=cost.peak_mb,
+    )
+
+
+def report(vocabulary: int, results: dict[str, Measured]) -> None:
+    """Print the costs and how many times more each way of TRL takes."""
+    print(f"\nvocabulary {vocabulary:,}\n")
+    ours = results["clair"]
+    rows = []
+    for way, it in results.items():
+        first_epoch = (it.training + it.reference) / (ours.training + ours.reference)
+        more = (it.training / ours.training, first_epoch, it.peak_mb / ours.peak_mb)
+        rows.append((way, it.training, it.reference, it.start_up, round(it.peak_mb), *(f"{x:.2f}x" for x in more)))
+    names = ("", "CPU s/pair", "reference s/pair", "start-up s", "peak MB", "epoch", "first epoch", "memory")
+    table(names, rows)
+    reached = [f"{results[way].training / ours.training:.2f} of {goal} beside {way}" for way, goal in TARGETS.items()]
+    memory = results["trl"].peak_mb / ours.peak_mb
+    print(f"\nreached of target: {', '.join(reached)}; memory {memory:.2f} of {MEMORY_TARGET} beside trl", flush=True)
+
+
+def _median(runs: list[Measured]) -> Measured:
+    return Measured(*(statistics.median(values) for values in zip(*runs, strict=True)))
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="a smaller model, 24 pairs, one run: minutes")
+    parser.add_argument("--real", type=int, default=12)
+    parser.add_argument("--made", type=int)
+    parser.add_argument("--repeats", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    options.made = options.made if options.made is not None else 12 if options.quick else 400
+    options.repeats = options.repeats or (1 if options.quick else 3)
+    return options
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
