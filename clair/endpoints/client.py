@@ -50,6 +50,9 @@ _OPTIONS: Any = {
 }
 
 
+_RECOGNIZABLE = 8  # so many first characters of a key are taken for the key
+
+
 class Secret:
     """An API key that does not show itself. `redact` takes it out of texts that others wrote."""
 
@@ -66,8 +69,10 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """`text` without the key."""
-        return text.replace(self._value, "***")
+        """`text` without the key, also where the text was cut off in the middle of it."""
+        for end in range(len(self._value), min(len(self._value), _RECOGNIZABLE) - 1, -1):
+            text = text.replace(self._value[:end], "***")
+        return text
 
 
 def find_key(spec: EndpointSpec, env: Mapping[str, str]) -> Secret:

@@ -11,6 +11,8 @@ the circuit opens (`breaker.py`).
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -24,7 +26,7 @@ from clair.endpoints.breaker import Breaker
 from clair.endpoints.classify import FAILURES, Verdict, classify
 from clair.endpoints.client import Client, Secret, Transport, find_key, sockets_available
 from clair.endpoints.controller import ADAPTIVE_MAXIMUM, ADAPTIVE_START, Controller, End
-from clair.endpoints.limiter import Limiter, Permit
+from clair.endpoints.limiter import Limiter, NotSent, Permit
 from clair.endpoints.options import Limits, Sampling
 from clair.endpoints.pricing import find_price, worst_cost_usd
 from clair.endpoints.probe import probe
@@ -34,7 +36,7 @@ from clair.endpoints.spec import EndpointSpec
 from clair.errors import EndpointUnusable, RowFailure, UsageError
 from clair.records import Message
 
-__all__ = ["Endpoint", "Limits", "Reply", "Sampling", "Stats"]
+__all__ = ["Endpoint", "Limits", "NotSent", "Reply", "Sampling", "Stats"]
 
 
 class Stats:
@@ -85,8 +87,9 @@ class Endpoint:
         self._limiter = Limiter(_controllers(limits, maxima), rpm=limits.rpm, tpm=limits.tpm, clock=clock)
         self._breaker = Breaker(limits.breaker_s)
         self._unusable: str | None = None
+        self._draining = asyncio.Event()
         self.stats = Stats(self._limiter)
-        self._retrying = retrying(limits)
+        self._retrying = retrying(limits, sleep=self._pause)
 
     @classmethod
     async def connect(
@@ -146,7 +149,10 @@ class Endpoint:
         return {"model": self.model, "messages": [dict(message) for message in messages], **sent}
 
     async def complete(self, body: dict[str, object]) -> Reply:
-        """Ask until there is an answer. Raises RowFailure or EndpointUnusable. May be canceled."""
+        """Ask until there is an answer. May be canceled.
+
+        Raises RowFailure, EndpointUnusable, or NotSent after `drain`.
+        """
         raw = json.dumps(body, separators=(",", ":")).encode()
         try:
             return await self._retrying.copy()(self._attempt, raw, _expected_tokens(raw, body), Attempts())
@@ -166,6 +172,11 @@ class Endpoint:
             messages=len(messages),
             max_tokens=body.get("max_tokens", body.get("max_completion_tokens")),
         )
+
+    def drain(self) -> None:
+        """Send nothing more: what is on the wire ends as usual, what waits for a permit or a retry is NotSent."""
+        self._draining.set()
+        self._limiter.close()
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -192,6 +203,10 @@ class Endpoint:
             raise AttemptFailed(verdict) from None
         finally:
             self._limiter.release(permit, end, retry_after_s=wait_s, used_tokens=used_tokens)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._draining.wait(), seconds)
 
     async def _send(self, client: Client, raw: bytes) -> Reply:
         with anyio.fail_after(self._limits.timeout_s):

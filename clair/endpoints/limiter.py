@@ -15,6 +15,10 @@ from clair.endpoints.bucket import TokenBucket
 from clair.endpoints.controller import Controller, End
 
 
+class NotSent(Exception):
+    """A question that was not sent, or not sent again, because the limiter is closed. Nothing was bought."""
+
+
 @dataclass(slots=True)
 class Permit:
     """The right to send one request to replica number `replica`. Give it back with `Limiter.release`."""
@@ -41,6 +45,7 @@ class Limiter:
         self._clock = clock
         self._waiting: deque[tuple[asyncio.Future[Permit], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     @property
     def in_flight(self) -> int:
@@ -53,7 +58,12 @@ class Limiter:
         return sum(controller.limit for controller in self._controllers)
 
     async def acquire(self, tokens: float = 0.0) -> Permit:
-        """Wait for a permit. `tokens` is the estimated size of request and answer, for `tpm`."""
+        """Wait for a permit. `tokens` is the estimated size of request and answer, for `tpm`.
+
+        Raises NotSent once the limiter is closed.
+        """
+        if self._closed:
+            raise NotSent
         if not self._waiting:
             permit = self._try(tokens)
             if isinstance(permit, Permit):
@@ -62,11 +72,15 @@ class Limiter:
         self._waiting.append((future, tokens))
         self._wake()
         try:
-            return await future
+            permit = await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
+            if future.done() and not future.cancelled() and future.exception() is None:
                 self.release(future.result(), "neutral")
             raise
+        if self._closed:
+            self.release(permit, "neutral")
+            raise NotSent
+        return permit
 
     def release(
         self,
@@ -82,6 +96,14 @@ class Limiter:
         if self._tokens is not None and used_tokens is not None:
             self._tokens.settle(estimated=permit.tokens, used=used_tokens)
         self._wake()
+
+    def close(self) -> None:
+        """No permit is given any more: NotSent for everyone who waits for one or asks for one later."""
+        self._closed = True
+        while self._waiting:
+            future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(NotSent())
 
     def _try(self, tokens: float) -> Permit | float | None:
         """A permit; or the time at which one may be free; or None: when a request ends."""

@@ -62,7 +62,7 @@ async def _listed(client: Client, spec: EndpointSpec, key: Secret) -> _ModelList
         raise EndpointUnusable(
             f"{says} {client.base_url} ({key.redact(verdict.detail)}). Is the server running, and is this its base URL?"
         ) from None
-    return _read_list(client, raw)
+    return _read_list(client, raw, key)
 
 
 def _refused(client: Client, spec: EndpointSpec, key: Secret, error: openai.APIStatusError) -> str:
@@ -74,7 +74,7 @@ def _refused(client: Client, spec: EndpointSpec, key: Secret, error: openai.APIS
     return f"{client.base_url} refused the API key in the environment variable {spec.key_env}. ({detail})"
 
 
-def _read_list(client: Client, raw: bytes) -> _ModelList | None:
+def _read_list(client: Client, raw: bytes, key: Secret) -> _ModelList | None:
     text = raw.lstrip()
     if text.startswith(b"["):  # some servers send the bare list
         text = b'{"data":' + text + b"}"
@@ -84,7 +84,7 @@ def _read_list(client: Client, raw: bytes) -> _ModelList | None:
         if text.startswith(b"{"):
             return None
     raise EndpointUnusable(
-        f"{client.base_url}/models answered with something that is not JSON (it starts {raw[:60]!r}). "
+        f"{client.base_url}/models answered with something that is not JSON (it starts {key.redact(repr(raw[:60]))}). "
         "Is this the base URL of an OpenAI-compatible API? Most end in /v1"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
@@ -31,9 +31,9 @@ class Attempts(Counter[Reason]):
     """How often one question has failed so far, by reason. The called function counts, the policy reads."""
 
 
-def retrying(limits: Limits) -> AsyncRetrying:
+def retrying(limits: Limits, *, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
     """The policy as a tenacity object; call a copy of it with a function whose last argument is an
-    `Attempts`.
+    `Attempts`. `sleep` waits between two attempts.
 
     Each reason has its own bound, so a question that fails in the same way again and again ends soon.
     """
@@ -50,6 +50,7 @@ def retrying(limits: Limits) -> AsyncRetrying:
 
     return AsyncRetrying(
         retry=retry_if_exception(lambda e: isinstance(e, AttemptFailed) and e.verdict.action == "retry"),
+        sleep=sleep,
         stop=is_enough,
         wait=wait_s,
         reraise=True,

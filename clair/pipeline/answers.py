@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from clair.endpoints.endpoint import Endpoint
+from clair.endpoints.endpoint import Endpoint, NotSent
 from clair.endpoints.reply import parse_reply
 from clair.errors import NotBought
 from clair.ledger.keys import content_key
@@ -23,7 +23,7 @@ class Stopping(Exception):
 
 
 class Answers:
-    """Answers asks. `stopping` is set by whoever ends the run; requests in flight still finish and are committed."""
+    """Answers asks, until `stop`: then requests in flight still finish and are committed, and no other is sent."""
 
     def __init__(
         self, *, ledger: Ledger, endpoints: Mapping[Part, Endpoint], budget: Budget, progress: Progress
@@ -33,6 +33,12 @@ class Answers:
         self._budget = budget
         self._progress = progress
         self.stopping = False
+
+    def stop(self) -> None:
+        """Buy nothing more."""
+        self.stopping = True
+        for endpoint in self._endpoints.values():
+            endpoint.drain()
 
     async def get(self, ask: Ask, *, finished_before: bool = False) -> Completion:
         """The answer to one ask.
@@ -61,7 +67,10 @@ class Answers:
         async with self._budget.reserve(worst_usd):
             if self.stopping:
                 raise Stopping
-            reply = await endpoint.complete(body)
+            try:
+                reply = await endpoint.complete(body)
+            except NotSent:
+                raise Stopping from None
             cost_usd = reply.completion.cost_usd
             self._budget.spend(worst_usd if cost_usd is None else cost_usd)
         completion = reply.completion

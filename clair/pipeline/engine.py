@@ -113,7 +113,7 @@ class Engine:
 
     def stop(self, failure: Exception | None = None) -> None:
         """Buy nothing more. Requests in flight finish and are committed; the first failure given is the one raised."""
-        self._answers.stopping = True
+        self._answers.stop()
         self._progress.draining = True
         if self._failure is None:
             self._failure = failure

@@ -13,9 +13,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.pipeline.runs import arguments, clair, digests, pairs, reasons, start
 from tests.servers import world
-from tests.servers.chat import ChatServer, Reply
+from tests.servers.chat import ChatServer, Reply, error
 
 ROWS = 60
 
@@ -43,6 +45,23 @@ def test_ctrl_c_drains_commits_writes_what_is_finished_and_the_same_command_goes
         assert clair(*arguments(prompts, tmp_path / "calm", server.base_url)).returncode == 0
     interrupted, calm = digests(tmp_path / "run"), digests(tmp_path / "calm")
     assert {name for name in calm if calm[name] != interrupted[name]} == {"README.md", "run.json"}
+
+
+@pytest.mark.parametrize("why", ["rate limit", "retries"])
+def test_ctrl_c_does_not_wait_for_requests_that_are_not_on_the_wire(tmp_path: Path, why: str):
+    """Dozens of rows wait: for a permit at one a minute, or for the end of a `Retry-After` of five minutes."""
+    prompts = world.write_prompts(tmp_path / "prompts.jsonl", ROWS)
+    with ChatServer(world.answer, models=("target", "reviser")) as server:
+        if why == "retries":
+            server.answer = lambda body: error(429, headers={"Retry-After": "300"})
+        options = ["--rpm", "1"] if why == "rate limit" else []
+        process = start(*arguments(prompts, tmp_path / "run", server.base_url, *options))
+        wait_until(lambda: server.count > 0, process)
+        time.sleep(0.5)
+        asked = server.count
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert (process.returncode, server.count) == (130, asked)
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_leaves_the_dataset_as_it_was(tmp_path: Path):

@@ -24,9 +24,11 @@ ENV = {"OPENAI_API_KEY": KEY, "HF_TOKEN": "", "OPENAI_BASE_URL": ""}
 
 LEAKS: list[Fault] = [
     error(400, f"Your request with Authorization: Bearer {KEY} is bad"),
+    error(400, "x" * 280 + KEY),  # cut in the middle of the key
     error(500, f"key {KEY}", code=KEY, type=KEY),
     error(429, KEY, headers={"Retry-After": "0", "X-Key": KEY}),
     Fault(body=f"<html>{KEY}</html>".encode()),
+    Fault(body=b"y" * 60 + KEY.encode()),
     Fault(body={"error": {"message": KEY, "param": KEY}}),
     Fault(body=f'{{"choices": [], "{KEY}": 1}}'.encode(), cut_after=20),
     Fault(status=418, body=KEY.encode()),
@@ -74,7 +76,9 @@ def test_a_run_on_a_server_that_repeats_the_key(tmp_path: Path):
     assert_no_key_in(tmp_path / "run")
 
 
-@pytest.mark.parametrize("fault", [error(401, f"the key {KEY} has expired"), error(402, KEY, code=KEY)])
+@pytest.mark.parametrize(
+    "fault", [error(401, f"the key {KEY} has expired"), error(403, "x" * 280 + KEY), error(402, KEY, code=KEY)]
+)
 def test_a_run_that_ends_because_of_the_key(tmp_path: Path, fault: Fault):
     prompts = world.write_prompts(tmp_path / "prompts.jsonl", 20)
     with ChatServer(world.answer, models=("target", "reviser"), api_key=KEY) as server:
@@ -86,7 +90,9 @@ def test_a_run_that_ends_because_of_the_key(tmp_path: Path, fault: Fault):
     assert_no_key_in(tmp_path / "run")
 
 
-@pytest.mark.parametrize("fault", [error(401, f"wrong key: {KEY}"), error(400, KEY, code=KEY)])
+@pytest.mark.parametrize(
+    "fault", [error(401, f"wrong key: {KEY}"), error(400, "x" * 280 + KEY), Fault(body=KEY.encode())]
+)
 def test_a_probe_that_fails(tmp_path: Path, fault: Fault):
     prompts = world.write_prompts(tmp_path / "prompts.jsonl", 2)
     with ChatServer(world.answer, models_fault=fault) as server:
