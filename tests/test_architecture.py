@@ -75,10 +75,11 @@ def test_nothing_but_endpoints_and_the_sandbox_knows_the_openai_client_or_http()
         for path in sorted(PACKAGE.rglob("*.py"))
         if _part(path) not in allowed
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom)
-        and (node.module or "").split(".")[0] in ("openai", "aiohttp", "httpx")
-        or isinstance(node, ast.Import)
-        and any(alias.name.split(".")[0] in ("openai", "aiohttp") for alias in node.names)
+        if (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("openai", "aiohttp", "httpx"))
+        or (
+            isinstance(node, ast.Import)
+            and any(alias.name.split(".")[0] in ("openai", "aiohttp") for alias in node.names)
+        )
     ]
     assert guilty == []
 

@@ -35,10 +35,8 @@ def _table(scores: dict[str, Any], model: str, baseline: str | None) -> str:
         *(f"{name!s:<{width}}  {_row(found)}" for name, found in named),
     ]
     if "gain" in scores:
-        gain = scores["gain"]
-        lines.append(
-            f"gain: {100 * gain['exact']:+.1f} points greedy exact ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
-        )
+        exact, low, high = (100 * scores["gain"][name] for name in ("exact", "low", "high"))
+        lines.append(f"gain: {exact:+.1f} points greedy exact ({low:+.1f} to {high:+.1f})")
     families = scores["model"]["families"]
     lines.append("by family: " + ", ".join(f"{name} {share:.0%}" for name, share in families.items()))
     return "\n".join(lines)

@@ -15,7 +15,7 @@ behave as "sdpa" does, so that a prepared model still generates.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,8 @@ Backend = Literal["sdpa", "varlen", "padded"]
 NAME = "clair_tree"
 
 _PLAIN_LAYERS = {"full_attention", "sliding_attention"}
-_DENIED = {"lfm2", "jamba", "bamba", "falcon_h1", "zamba", "zamba2", "granitemoehybrid", "nemotron_h", "rwkv", "mamba", "mamba2"}  # fmt: skip
+_DENIED = {"lfm2", "jamba", "bamba", "falcon_h1", "zamba", "zamba2", "granitemoehybrid", "nemotron_h"}
+_DENIED |= {"rwkv", "mamba", "mamba2"}
 
 
 class Tree(NamedTuple):
@@ -144,7 +145,9 @@ def varlen_paths(
 ) -> Tensor:
     """All paths in one kernel: keys gathered per path, causal from the bottom right."""
     if kernel is None:
-        from torch.nn.attention.varlen import varlen_attn as kernel
+        from torch.nn.attention.varlen import varlen_attn
+
+        kernel = cast(Callable[..., Any], varlen_attn)
     assert tree.keys is not None
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     output: Tensor = kernel(
@@ -191,8 +194,8 @@ def _tree_problem(model: Any, max_length: int) -> str | None:
         return f"{kind} soft-caps its attention"
     rope = getattr(config, "rope_parameters", None) or {}
     types = {r.get("rope_type") for r in (rope.values() if "rope_type" not in rope else [rope]) if isinstance(r, dict)}
-    original = rope.get("original_max_position_embeddings") or getattr(config, "max_position_embeddings", max_length)
-    if types & {"dynamic", "longrope"} and max_length > original:
+    original = rope.get("original_max_position_embeddings") or getattr(config, "max_position_embeddings", None)
+    if types & {"dynamic", "longrope"} and original is not None and max_length > original:
         return f"{kind} changes its position encoding with the length of a row"
     return None
 

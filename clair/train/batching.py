@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch.utils.data import Dataset, Sampler
+from transformers import TrainerCallback
 
 from clair.train.attention import Backend
 from clair.train.layout import PairTokens, Row, pack, padded_row, shared_row
@@ -134,8 +135,10 @@ class Collator:
             extra: dict[str, Any] = {"reference": known if len(known) == len(members) else None}
             if self.shared_weight != 1.0:
                 extra["weights"] = [token_weights(pair, self.shared_weight) for pair in chosen]
-            make = padded_row if self.backend == "padded" else shared_row
-            rows.append(make(chosen[0] if self.backend == "padded" else chosen, **extra))  # type: ignore[operator]
+            if self.backend == "padded":
+                rows.append(padded_row(chosen[0], **extra))
+            else:
+                rows.append(shared_row(chosen, **extra))
         return rows
 
     def groups(self, pairs: Sequence[PairTokens]) -> list[list[int]]:
@@ -143,6 +146,18 @@ class Collator:
         if self.backend == "padded":
             return [[i] for i in range(len(pairs))]
         return pack([pair.tree_length for pair in pairs], self.tokens_per_row)
+
+
+class EpochCallback(TrainerCallback):  # type: ignore[misc]
+    """Tells the sampler its epoch: accelerate does not reach it through the wrappers of a resumed data loader."""
+
+    def __init__(self, samplers: list[StepSampler]) -> None:
+        self.samplers = samplers
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        del args, control, kwargs
+        for sampler in self.samplers:
+            sampler.set_epoch(int(state.epoch or 0))
 
 
 def to_device(batch: Any, device: torch.device) -> Any:

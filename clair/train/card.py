@@ -44,13 +44,15 @@ def model_card(
             f"# {options.output.resolve().name}",
             "",
             f"`{_named(options.model)}` aligned with the `{options.objective}` objective of Anchored Preference "
-            f"Optimization (arXiv 2408.06266) on {report.kept:,} preference pairs of `{_named(options.data)}`, by `clair train-apo`.",
+            f"Optimization (arXiv 2408.06266) on {report.kept:,} preference pairs of `{_named(options.data)}`, "
+            "by `clair train-apo`.",
             "",
             _usage(),
             "## Data",
             "",
-            f"{report.given:,} pairs given, {report.kept:,} trained on. Left out: {report.too_long:,} longer than "
-            f"{options.max_length:,} tokens, {report.same:,} with chosen and rejected the same, {report.empty:,} empty.",
+            f"{report.given:,} pairs given, {report.kept:,} trained on. Left out: {report.too_long:,} longer "
+            f"than {options.max_length:,} tokens, {report.same:,} with chosen and rejected the same, "
+            f"{report.empty:,} empty.",
             "",
             "## Settings",
             "",

@@ -13,7 +13,6 @@ Everything raised here is a UsageError that names the row.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,7 +82,10 @@ def _plain(prompt: Any, chosen: str, rejected: str, where: str) -> TextPair:
         turns = _messages(prompt, "prompt", where)
         answers = (Message(role="assistant", content=text) for text in (chosen, rejected))
         return TextPair(turns, *answers)
-    cut = os.path.commonprefix([chosen, rejected]).rfind(" ")
+    same = next(
+        (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected))
+    )
+    cut = chosen[:same].rfind(" ")
     if cut < 1:
         raise UsageError(f"{where}: without a prompt, chosen and rejected must begin with the same words")
     return TextPair(chosen[:cut], chosen[cut:], rejected[cut:])

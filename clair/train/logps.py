@@ -118,7 +118,7 @@ class HeadLoss(torch.autograd.Function):
         return losses.sum(), losses, sums
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         grad_hidden, grad_weight = ctx.grad_hidden, ctx.grad_weight
         ctx.grad_hidden = ctx.grad_weight = None
         return grad_hidden.mul_(grad), None if grad_weight is None else grad_weight.mul_(grad), None
@@ -210,7 +210,7 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None) -> N
                 return {"logps": token_logps(hidden, weight.to(hidden.dtype), row.targets, head)}
         assert row.reference is not None, "the reference log-probs of this row are missing"
         scored = Scored(row.targets, row.branches, row.weights, row.reference, row.bounds, pair_loss, head)
-        loss, losses, sums = HeadLoss.apply(hidden, weight, scored)
+        loss, losses, sums = HeadLoss.apply(hidden, weight, scored)  # type: ignore[no-untyped-call]
         return {"loss": loss, "losses": losses, "sums": sums}
 
     model._clair_original = original

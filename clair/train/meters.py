@@ -24,7 +24,10 @@ from transformers import TrainerCallback
 
 from clair.train.layout import Row
 
-_PAIR_SUMS = ("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected")  # fmt: skip
+_PAIR_SUMS = (
+    *("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies"),
+    *("logps/chosen", "logps/rejected"),
+)
 
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "A10": 125e12, "4090": 165e12}
 """Dense bfloat16 FLOP/s by a part of the device's name (NVIDIA's data sheets), for `mfu`."""

@@ -112,10 +112,8 @@ class PairLoss:
         if self.objective in PER_TOKEN:
             logps, reference = logps / lengths.clamp(min=1), reference / lengths.clamp(min=1)
         four = logps[0::2], logps[1::2], reference[0::2], reference[1::2]
-        if self.objective == "kto":
-            losses = kto(*four, self.beta, self.kl)
-        else:
-            losses = _PLAIN[self.objective](*four, self.beta)
+        is_kto = self.objective == "kto"
+        losses = kto(*four, self.beta, self.kl) if is_kto else _PLAIN[self.objective](*four, self.beta)
         if self.sft_weight:
             tokens = 1 if self.objective in PER_TOKEN else lengths[0::2].clamp(min=1)
             losses = losses - self.sft_weight * four[0] / tokens

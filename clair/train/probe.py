@@ -57,4 +57,5 @@ def _sequence(model: Any, prompt: Sequence[int], completion: Sequence[int], devi
         return torch.zeros(0, device=device)
     ids = torch.tensor([[*prompt, *completion]], device=device)
     logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float()
-    return logits.log_softmax(-1).gather(1, torch.tensor(completion, device=device)[:, None]).squeeze(1)
+    logps: Tensor = logits.log_softmax(-1).gather(1, torch.tensor(completion, device=device)[:, None]).squeeze(1)
+    return logps

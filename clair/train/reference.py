@@ -49,7 +49,8 @@ def model_key(model: Any, *, numerics: str) -> str:
         name = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    config = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version", "use_cache", "dtype")}  # fmt: skip
+    unrelated = ("_name_or_path", "transformers_version", "use_cache", "dtype")
+    config = {k: v for k, v in model.config.to_dict().items() if k not in unrelated}
     digest.update(repr(sorted(config.items())).encode())
     return digest.hexdigest()[:32]
 

@@ -113,7 +113,8 @@ def arguments(options: TrainOptions, *, n_pairs: int, on_gpu: bool) -> APOConfig
         raise UsageError(f"--epochs must be positive, got {options.epochs}")
     per_device = options.pairs_per_step // world
     steps = math.ceil(math.ceil(n_pairs / options.pairs_per_step) * options.epochs)
-    checkpointing = options.gradient_checkpointing
+    wanted = options.gradient_checkpointing
+    checkpointing: dict[str, Any] = {CHECKPOINTING: on_gpu if wanted is None else wanted}
     default_rate = 1e-5 if options.lora_rank else 1e-6
     return APOConfig(
         output_dir=str(options.output / "checkpoints"),
@@ -133,7 +134,7 @@ def arguments(options: TrainOptions, *, n_pairs: int, on_gpu: bool) -> APOConfig
         max_grad_norm=options.max_grad_norm,
         weight_decay=options.weight_decay,
         bf16=computes_in_bfloat16(options, on_gpu=on_gpu),
-        **{CHECKPOINTING: on_gpu if checkpointing is None else checkpointing},
+        **checkpointing,
         use_cpu=not on_gpu,
         seed=options.seed,
         logging_steps=options.log_every,
@@ -226,8 +227,8 @@ def _check_disk(model: Any, options: TrainOptions) -> None:
     free = shutil.disk_usage(parent).free
     if free < needed:
         raise ClairError(
-            f"{str(options.output)!r} needs about {needed / 1e9:.1f} GB for model and checkpoints, and {free / 1e9:.1f} GB "
-            "are free; choose another disk, or --lora-rank"
+            f"{str(options.output)!r} needs about {needed / 1e9:.1f} GB for model and checkpoints, and "
+            f"{free / 1e9:.1f} GB are free; choose another disk, or --lora-rank"
         )
 
 

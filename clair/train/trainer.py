@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, Trainer, TrainerCallback
+from transformers import AutoModelForCausalLM, Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
 from clair.errors import ClairError, UsageError
 from clair.train import attention, probe, reference
-from clair.train.batching import Batch, Collator, PairDataset, StepSampler, to_device
+from clair.train.batching import Batch, Collator, EpochCallback, PairDataset, StepSampler, to_device
 from clair.train.config import APOConfig
 from clair.train.data import pairs_of
 from clair.train.layout import PairTokens, Row
@@ -98,7 +98,7 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         self._spare_row: Row | None = None
         self._ready = False
         self._samplers: list[StepSampler] = []
-        self.add_callback(_Epochs(self._samplers))
+        self.add_callback(EpochCallback(self._samplers))
 
     def _dataset(self, data: Any, tokenizer: Any, args: APOConfig) -> PairDataset:
         if isinstance(data, PairDataset):
@@ -161,7 +161,8 @@ class APOTrainer(Trainer):  # type: ignore[misc]
             return torch.bfloat16
         if self.args.fp16:
             return torch.float16
-        return next(p.dtype for p in self.model.parameters() if p.is_floating_point())
+        dtype: torch.dtype = next(p.dtype for p in self.model.parameters() if p.is_floating_point())
+        return dtype
 
     def _choose_layout(self) -> None:
         model, device = self.causal_model, self.args.device
@@ -263,7 +264,8 @@ class APOTrainer(Trainer):  # type: ignore[misc]
                 f"the loss is {total.item()} in step {self.state.global_step + 1}; nothing was saved since the last "
                 "checkpoint. Lower the learning rate, or train in float32 (--dtype float32)"
             )
-        return total * scale
+        share: Tensor = total * scale
+        return share
 
     def _count(self, row: Row, sums: Tensor, losses: Tensor) -> None:
         self._meter.add(row, sums, losses, self.args.beta)
@@ -302,9 +304,10 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         ratio = (sums - (row.branches * row.reference).sum(1)) / row.lengths.clamp(min=1)
         worst = float(ratio.abs().nan_to_num(nan=math.inf).max())
         if worst > START_TOLERANCE[self._dtype]:
+            cache = self.args.reference_cache or reference.default_folder()
             raise ClairError(
                 f"before training, policy and reference differ by {worst:.2g} nats per token; the loss would start "
-                f"from a wrong place. Delete the reference cache ({self.args.reference_cache or reference.default_folder()}) "
+                f"from a wrong place. Delete the reference cache {cache} "
                 "and try again; if it stays, this model is not deterministic"
             )
 
@@ -368,7 +371,7 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         """FLOPs of forward and backward over a batch, see `meters.Cost`."""
         rows = inputs["rows"]
         body = sum(row.tokens_computed for row in rows)
-        return self._cost.backbone * body + self._cost.head * sum(len(row.targets) for row in rows)
+        return float(self._cost.backbone * body + self._cost.head * sum(len(row.targets) for row in rows))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler:
         dataset = self.train_dataset if train_dataset is None else train_dataset
@@ -382,22 +385,10 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         return StepSampler(len(eval_dataset), block=block, seed=None)
 
 
-class _Epochs(TrainerCallback):  # type: ignore[misc]
-    """Tells the sampler its epoch: accelerate does not reach it through the wrappers of a resumed data loader."""
-
-    def __init__(self, samplers: list[StepSampler]) -> None:
-        self.samplers = samplers
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        del args, control, kwargs
-        for sampler in self.samplers:
-            sampler.set_epoch(int(state.epoch or 0))
-
-
 def disable_dropout(model: nn.Module) -> None:
     """Set every dropout of `model` to 0: policy and reference must be the same function."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         if hasattr(module, "attention_dropout"):
-            module.attention_dropout = 0.0
+            setattr(module, "attention_dropout", 0.0)  # noqa: B010 - nn.Module types attributes as tensors

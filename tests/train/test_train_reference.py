@@ -14,7 +14,10 @@ from clair.train.layout import PairTokens
 from clair.train.reference import model_key, pair_key
 
 PAIR = PairTokens((1, 2), (3, 4), (5,))
-LOGPS = {pair_key(PAIR): np.array([-1.5, -2.5, -3.5], np.float32), pair_key(PairTokens((1,), (2,), (3,))): np.zeros(2, np.float32)}  # fmt: skip
+LOGPS = {
+    pair_key(PAIR): np.array([-1.5, -2.5, -3.5], np.float32),
+    pair_key(PairTokens((1,), (2,), (3,))): np.zeros(2, np.float32),
+}
 
 
 def test_a_pair_is_known_by_its_tokens_and_their_places() -> None:

@@ -21,7 +21,9 @@ from clair.train.reference import pair_key
 ROWS = chat_rows(11)
 
 
-def make_trainer(folder: Path, *, rows: Any = ROWS, model: Any = None, more: dict[str, Any] | None = None, **settings: Any) -> APOTrainer:  # fmt: skip
+def make_trainer(
+    folder: Path, *, rows: Any = ROWS, model: Any = None, more: dict[str, Any] | None = None, **settings: Any
+) -> APOTrainer:
     config = {
         "output_dir": str(folder / "out"),
         "reference_cache": str(folder / "reference"),
@@ -81,7 +83,14 @@ def test_the_first_step_starts_at_one_and_training_separates_the_pair(tmp_path: 
     assert last["rewards/chosen"] > 0 > last["rewards/rejected"]
     assert last["rewards/margins"] == pytest.approx(last["rewards/chosen"] - last["rewards/rejected"], abs=1e-4)
     assert last["rewards/accuracies"] == 1.0
-    assert set(last) >= {"logps/chosen", "logps/rejected", "tokens_per_second/logical", "share_ratio", "fill_ratio", "peak_memory_mb"}  # fmt: skip
+    assert set(last) >= {
+        "logps/chosen",
+        "logps/rejected",
+        "tokens_per_second/logical",
+        "share_ratio",
+        "fill_ratio",
+        "peak_memory_mb",
+    }
 
 
 def test_other_settings_need_no_reference_pass(tmp_path: Path) -> None:
@@ -90,9 +99,14 @@ def test_other_settings_need_no_reference_pass(tmp_path: Path) -> None:
     first.get_ready()
     assert first.reference_rows > 0
     changes: tuple[dict[str, Any], ...] = (
-        {"learning_rate": 1e-4}, {"objective": "dpo"}, {"beta": 2.0}, {"num_train_epochs": 2}, {"seed": 5},
-        {"rows": ROWS[3:7]}, {"tokens_per_row": 64},
-    )  # fmt: skip
+        {"learning_rate": 1e-4},
+        {"objective": "dpo"},
+        {"beta": 2.0},
+        {"num_train_epochs": 2},
+        {"seed": 5},
+        {"rows": ROWS[3:7]},
+        {"tokens_per_row": 64},
+    )
     for change in changes:
         again = make_trainer(tmp_path, **change)
         again.get_ready()
@@ -109,7 +123,7 @@ def test_a_wrong_reference_stops_the_first_step(tmp_path: Path) -> None:
     shifted = {pair_key(p): np.full(p.listed_length, -1.0, np.float32) for p in data.pairs}
     data.attach(shifted)
     before = weights(trainer)
-    with pytest.raises(ClairError, match="before training, policy and reference differ by .* nats per token"):
+    with pytest.raises(ClairError, match=r"before training, policy and reference differ by .* nats per token"):
         trainer.train()
     assert torch.equal(weights(trainer), before)
 
