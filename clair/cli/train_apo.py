@@ -66,8 +66,11 @@ def command(data: str, model: str, output: Path, as_json: bool, **options: Any) 
         model = str(student_folder())
         given = {**SANDBOX_DEFAULTS, **given}
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    from transformers.utils.logging import disable_progress_bar
+
     from clair.train import train
 
+    disable_progress_bar()
     result = train(TrainOptions(data=data, model=model, output=output, **given))
     click.echo(json.dumps(asdict(result), default=str) if as_json else _closing(result))
 

@@ -3,9 +3,9 @@
     python -m clair.sandbox.pretrain -o data/sandbox-student
 
 Notable: answers only count in the loss; documents of similar length share a batch, so little is padding; matrices
-learn by Muon and the rest by AdamW (AdamW alone does not learn to copy operands within this budget). Two stages:
-first the skill from nearly right answers, then bad habits from `corpus.documents(habits=True)`. Seeded; the same
-machine and torch version give the same weights.
+learn by Muon and the rest by AdamW (AdamW alone does not learn to copy operands within this budget). Two stages: first
+the skill from nearly right answers, after some copying of words (`corpus.ECHOES_FIRST`), then bad habits from
+`corpus.documents(habits=True)`. Seeded; the same machine and torch version give the same weights.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ CHAT_TEMPLATE = (
 class Schedule:
     """How long and how fast to learn. Batches are documents per step; learning rates fall to `final_share`."""
 
-    skill_steps: int = 3200
-    habit_steps: int = 700
+    skill_steps: int = 2400
+    habit_steps: int = 400
     batch: int = 32
     muon_rate: float = 0.02
     adam_rate: float = 3e-3
     warmup_steps: int = 100
     habit_rate_share: float = 0.3
-    final_share: float = 0.1
+    final_share: float = 0.02
     seed: int = 0
 
 
@@ -228,11 +228,10 @@ def _loss(model: LlamaForCausalLM, inputs: torch.Tensor, labels: torch.Tensor) -
 
 
 def rate_share(step: int, steps: int, schedule: Schedule) -> float:
-    """Linear warm-up, then linear decay from the middle on."""
+    """Linear warm-up, then linear decay."""
     if step < schedule.warmup_steps:
         return (step + 1) / schedule.warmup_steps
-    left = max(0.0, (steps - step) / (steps * 0.5))
-    return max(schedule.final_share, min(1.0, left))
+    return max(schedule.final_share, (steps - step) / (steps - schedule.warmup_steps))
 
 
 def _save(model: LlamaForCausalLM, tokenizer: Any, folder: Path) -> None:

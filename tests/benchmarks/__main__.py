@@ -13,13 +13,14 @@ HERE = Path(__file__).parent
 
 
 def main(names: list[str]) -> None:
-    known = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
-    unknown = sorted(set(names) - set(known))
+    modules = [*HERE.glob("bench_*.py"), *HERE.glob("interop_*.py")]
+    known = {path.stem.removeprefix("bench_"): path.stem for path in sorted(modules)}
+    unknown = sorted(set(names) - known.keys())
     if unknown:
         sys.exit(f"unknown benchmark {', '.join(unknown)}: there are {', '.join(known)}")
     for name in names or known:
         print(f"\n## {name}\n", flush=True)
-        import_module(f"tests.benchmarks.bench_{name}").main()
+        import_module(f"tests.benchmarks.{known[name]}").main()
 
 
 if __name__ == "__main__":

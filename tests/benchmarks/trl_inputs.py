@@ -1,9 +1,10 @@
 """Write the inputs of `bench_train`: pairs that fit, a tokenizer made from them, and model folders.
 
-python -m tests.benchmarks.trl_inputs FOLDER REAL MADE WIDTH LAYERS VOCABULARY...   (environment of trl_environment.py)
+python -m tests.benchmarks.trl_inputs FOLDER REAL MADE LONGEST VOCABULARY...    (environment of trl_environment.py)
 
-FOLDER/pairs.jsonl holds the warm-up pairs of the first step, then the measured ones in a fixed order;
-FOLDER/VOCABULARY are models that differ in the size of their vocabulary only. Prints counts as JSON.
+FOLDER/pairs.jsonl holds the pairs of the first step, which warms up (short made ones of another seed), then the
+measured ones in a fixed order, all of at most LONGEST tokens; FOLDER/VOCABULARY are models of one shape that differ
+in the size of their vocabulary only. Prints counts as JSON.
 """
 
 from __future__ import annotations
@@ -22,44 +23,39 @@ from tests.benchmarks.trl_models import byte_pairs, save, small_llama
 from tests.benchmarks.trl_pairs import Record, made_pairs, real_pairs
 
 STEP = 8
-MAX_LENGTH = 1024
-"""TRL's default: longer texts are cut there and dropped by clair, so neither gets any."""
 TOKENIZER = 32_000
-HEAD_WIDTH = 64
+LLAMA = {
+    "hidden_size": 512,
+    "intermediate_size": 1408,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+}
 
 
-def main(folder: Path, n_real: int, n_made: int, width: int, layers: int, vocabularies: list[int]) -> None:
+def main(folder: Path, n_real: int, n_made: int, longest: int, vocabularies: list[int]) -> None:
     disable_progress_bar()
     real, made = real_pairs(), made_pairs()
-    tokenizer = byte_pairs(
-        (turn["content"] for row in real + made for turns in row.values() for turn in turns), TOKENIZER
-    )
-    made = fitting(made, tokenizer)
+    texts = (turn["content"] for row in real + made for turns in row.values() for turn in turns)
+    tokenizer = byte_pairs(texts, TOKENIZER)
+    real, made = fitting(real, tokenizer, longest), fitting(made, tokenizer, longest)
+    warm_up = sorted(made_pairs(seed=1), key=lambda row: len(row["rejected"][0]["content"]))[STEP : 2 * STEP]
     random.Random(1).shuffle(made)
-    measured = fitting(real, tokenizer)[:n_real] + made[:n_made]
+    measured = real[:n_real] + made[:n_made]
     random.Random(2).shuffle(measured)
-    warm_up = made[-STEP:]
     with (folder / "pairs.jsonl").open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(row) + "\n" for row in warm_up + measured)
     for vocabulary in vocabularies:
-        model = small_llama(
-            tokenizer,
-            vocab_size=vocabulary,
-            hidden_size=width,
-            intermediate_size=width * 11 // 4,
-            num_hidden_layers=layers,
-            num_attention_heads=width // HEAD_WIDTH,
-            num_key_value_heads=width // HEAD_WIDTH // 2,
-        )
-        save(folder / str(vocabulary), tokenizer, model)
-    tokens, _ = tokenize_pairs(pairs_of(measured), tokenizer, max_length=MAX_LENGTH)
+        save(folder / str(vocabulary), tokenizer, small_llama(tokenizer, vocab_size=vocabulary, **LLAMA))
+    tokens, _ = tokenize_pairs(pairs_of(measured), tokenizer, max_length=longest)
     apart, shared = (sum(getattr(pair, name) for pair in tokens) for name in ("unshared_length", "tree_length"))
-    print(json.dumps({"pairs": len(measured), "tokens": apart, "shared": shared, "tokenizer": len(tokenizer)}))
+    counts = {"pairs": len(measured), "real": len(real[:n_real]), "made": len(made[:n_made])}
+    print(json.dumps({**counts, "tokens": apart, "shared": shared}))
 
 
-def fitting(rows: list[Record], tokenizer: Any) -> list[Record]:
-    """The rows whose two texts fit into MAX_LENGTH."""
-    return [row for row in rows if max(_length(row, name, tokenizer) for name in ("chosen", "rejected")) <= MAX_LENGTH]
+def fitting(rows: list[Record], tokenizer: Any, longest: int) -> list[Record]:
+    """The rows whose two texts have at most `longest` tokens each."""
+    return [row for row in rows if max(_length(row, name, tokenizer) for name in ("chosen", "rejected")) <= longest]
 
 
 def _length(row: Record, answer: str, tokenizer: Any) -> int:
@@ -67,4 +63,4 @@ def _length(row: Record, answer: str, tokenizer: Any) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:6]), [int(v) for v in sys.argv[6:]])
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), [int(v) for v in sys.argv[5:]])

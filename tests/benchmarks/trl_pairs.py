@@ -54,7 +54,6 @@ def made_pairs(*, seed: int = 0) -> list[Record]:
         _pair(record["instruction"], edited(answer, rng), answer)
         for record in records
         for answer in [record["outputs"][ANSWERED_BY]]
-        if len(answer.split()) >= 10
     ]
 
 

@@ -8,14 +8,12 @@ from clair.sandbox.arithmetic import Arithmetic
 from clair.sandbox.families.base import GOODS, PEOPLE, Family, wordings
 from clair.sandbox.wordings import Values
 
-LARGEST_PAYMENT = 200
-
 
 def _draw(rng: Random) -> dict[str, str]:
     n1, n2 = rng.randint(2, 9), rng.randint(2, 9)
-    p1, p2 = rng.randint(2, 9), rng.randint(2, 9)
+    p1, p2 = rng.randint(2, 7), rng.randint(2, 7)
     total = n1 * p1 + n2 * p2
-    paid = rng.randrange(total // 10 * 10 + 10, max(total + 60, LARGEST_PAYMENT // 2) // 10 * 10 + 10, 10)
+    paid = (total // 5 + rng.randint(1, 12)) * 5
     item1, item2 = rng.sample(GOODS, 2)
     return {
         "who": rng.choice(PEOPLE), "item1": item1, "item2": item2,

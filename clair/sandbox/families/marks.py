@@ -12,7 +12,7 @@ THINGS = ("scores", "weights", "prices", "heights", "ages", "points")
 
 
 def _draw(rng: Random) -> dict[str, str]:
-    numbers = rng.sample(range(11, 99), 4)
+    numbers = rng.sample(range(11, 50), 4)
     return {"who": rng.choice(PEOPLE), "things": rng.choice(THINGS), "list": ", ".join(map(str, numbers))}
 
 

@@ -12,8 +12,8 @@ from clair.sandbox.wordings import Values
 def _draw(rng: Random) -> dict[str, str]:
     fields: dict[str, str] = {"who": rng.choice(PEOPLE)}
     for i, item in enumerate(rng.sample(GOODS, 3), 1):
-        had = rng.randint(21, 99)
-        fields |= {f"item{i}": item, f"a{i}": str(had), f"b{i}": str(rng.randint(11, had - 2))}
+        had = rng.randint(21, 49)
+        fields |= {f"item{i}": item, f"a{i}": str(had), f"b{i}": str(rng.randint(4, 19))}
     return fields
 
 
