@@ -63,4 +63,8 @@ def _next(settings: GenerateSettings, summary: RunSummary) -> list[str]:
     if not summary.pairs:
         return [f"No pairs. The rejects say why: python -c \"import datasets; print(datasets.load_dataset("
                 f"'{settings.out}', 'rejects')['train'][0])\""]  # fmt: skip
-    return [f"next      python -c \"import datasets; print(datasets.load_dataset('{settings.out}')['train'][0])\""]
+    model = "sandbox" if settings.in_sandbox else "MODEL"
+    return [
+        _line("read", f"python -c \"import datasets; print(datasets.load_dataset({settings.out!r})['train'][0])\""),
+        _line("next", f"clair train-apo {settings.out} --model {model} -o aligned"),
+    ]

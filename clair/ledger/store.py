@@ -177,11 +177,13 @@ class Ledger:
     def check_settings(self, new: Mapping[str, object]) -> None:
         """Keep the identity settings of a new run; refuse any that differ from those of an existing one.
 
-        An absent key compares as null. Raises LedgerError that names each changed key with both values.
+        A run that has bought nothing yet (a mistyped model, say) counts as new. An absent key compares as null. Raises
+        LedgerError that names each changed key with both values.
         """
         stored = self._meta("settings")
-        if stored is None:
-            self._rows("INSERT INTO meta VALUES ('settings', ?)", canonical_json(new))
+        if stored is None or not self._rows("SELECT 1 FROM replies LIMIT 1"):
+            self._rows("DELETE FROM outcomes")
+            self._rows("INSERT OR REPLACE INTO meta VALUES ('settings', ?)", canonical_json(new))
         else:
             refuse_changes(self.path.parent, json.loads(stored), json.loads(canonical_json(new)))
 

@@ -33,7 +33,8 @@ def test_a_run_ends_with_a_table_on_stdout_and_plain_progress_on_stderr(
         "contrast  median 1% of the words changed in 1 edit, Jaccard 0.97, length ratio 1.00",
     ]
     assert lines[9] == "cost      unknown"
-    assert lines[-1].startswith('next      python -c "import datasets; ')
+    assert lines[-2].startswith('read      python -c "import datasets; ')
+    assert lines[-1].startswith("next      clair train-apo ")
     assert done.stderr.startswith("rows 30/30 · 27 pairs (90%) · ")
     assert "\x1b" not in done.stdout + done.stderr
 

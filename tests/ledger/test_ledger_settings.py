@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,20 @@ SETTINGS: dict[str, object] = {"target": "m@http://h/v1", "temperature": 0.7, "p
 
 
 def check(run: Path, new: dict[str, object]) -> None:
+    """One invocation that buys an answer."""
     with Ledger.open(run, create=True) as ledger:
         ledger.check_settings(new)
+        bought: dict[str, Any] = {"raw": b"{}", "prompt_tokens": 1, "completion_tokens": 1, "cost_usd": None}
+        asyncio.run(ledger.put(b"key", stage="sample", model="m", **bought))
+
+
+async def test_a_run_that_bought_nothing_takes_other_settings_and_forgets_how_its_rows_ended(tmp_path: Path):
+    with Ledger.open(tmp_path, create=True) as ledger:
+        ledger.check_settings(SETTINGS)
+        await ledger.put_outcome("row", 0, kind="reject", reason="bad_request", body=b"reject", derivation="d")
+    with Ledger.open(tmp_path, create=True) as ledger:
+        ledger.check_settings({**SETTINGS, "target": "n@http://h/v1"})
+        assert ledger.outcome("row") is None
 
 
 def test_the_same_settings_pass_however_often_and_in_whatever_order(tmp_path: Path):

@@ -27,8 +27,8 @@ BILL = {"who": "Ida", "item1": "pens", "n1": "3", "p1": "4", "item2": "cups", "n
         ),
         (
             "week",
-            {"start": "Friday", "o1": "8", "o2": "16"},
-            {"r1": "1", "d1": "Saturday", "days2list": "Saturday, Sunday", "d2": "Sunday"},
+            {"start": "Friday", "o1": "8", "o2": "16", "o3": "20"},
+            {"r1": "1", "d1": "Saturday", "days2list": "Saturday, Sunday", "d2": "Sunday", "r3": "6", "d3": "Thursday"},
         ),
         (
             "stock",
