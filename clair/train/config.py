@@ -27,13 +27,14 @@ class APOConfig(TrainingArguments):  # type: ignore[misc]
 
     learning_rate: float = field(default=1e-6, metadata={"help": "Learning rate."})
     logging_steps: float = field(default=1, metadata={"help": "Steps between log lines."})
+    ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "Every weight has a gradient."})
     objective: str = field(default="apo_zero", metadata={"help": "Name of a loss in clair.train.objectives."})
     beta: float = field(default=0.1, metadata={"help": "Reward per nat of log-ratio."})
     sft_weight: float = field(default=0.0, metadata={"help": "Weight of an added loss on chosen alone."})
     shared_weight: float = field(default=1.0, metadata={"help": "Weight of tokens that chosen and rejected share."})
     max_length: int = field(default=2048, metadata={"help": "Longest prompt plus completion in tokens."})
     tokens_per_row: int | None = field(
-        default=None, metadata={"help": "Tokens through the model at once; by default 2,048 on CPU, 16,384 on GPU."}
+        default=None, metadata={"help": "Tokens through the model at once; by default 1,024 on CPU, 16,384 on GPU."}
     )
     reference_cache: str | None = field(default=None, metadata={"help": "Folder for reference log-probs."})
     layout: str = field(

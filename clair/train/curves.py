@@ -105,7 +105,7 @@ def _figure(chart: Chart, history: Sequence[Mapping[str, float]]) -> str:
         f"{escape(name)}: {_short(points[-1][1])}</li>"
         for style, name, points in curves
     )
-    note = f" <small>{escape(chart.note)}</small>" if chart.note else ""
+    note = f"<small>: {escape(chart.note)}</small>" if chart.note else ""
     label = escape(f"{chart.title}: {', '.join(name for _, name, _ in curves)}", quote=True)
     return (
         f"<figure><figcaption>{escape(chart.title)}{note}</figcaption>"

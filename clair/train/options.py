@@ -51,7 +51,7 @@ class TrainOptions:
     max_length: int = 2048
     """Longest prompt plus completion, in tokens. Longer pairs are dropped and counted, never cut."""
     tokens_per_row: int | None = None
-    """Tokens that go through the model at once. None: 2,048 on a CPU, 16,384 on a GPU. A pair is never split."""
+    """Tokens that go through the model at once. None: 1,024 on a CPU, 16,384 on a GPU. A pair is never split."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the computation. auto: bfloat16 on a GPU (trained weights stay float32), float32 elsewhere."""
     gradient_checkpointing: bool | None = None
@@ -83,7 +83,6 @@ SANDBOX_DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "epochs": 2,
         "pairs_per_step": 32,
         "max_length": 512,
-        "tokens_per_row": 2048,
     }
 )
 """Settings for the half-million-parameter student of the sandbox, measured there and meant for nothing else.

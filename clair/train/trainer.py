@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import gather_object
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, Trainer
 from transformers.trainer_utils import EvalLoopOutput
@@ -74,7 +75,7 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         train_set = self._dataset(train_dataset, processing_class, args)
         eval_set = None if eval_dataset is None else self._dataset(eval_dataset, processing_class, args)
         collator = Collator(
-            tokens_per_row=args.tokens_per_row or (16384 if args.device.type == "cuda" else 2048),
+            tokens_per_row=args.tokens_per_row or (16384 if args.device.type == "cuda" else 1024),
             backend="padded",
             shared_weight=args.shared_weight,
         )
@@ -203,7 +204,7 @@ class APOTrainer(Trainer):  # type: ignore[misc]
             if self.args.should_save:
                 try:
                     reference.store(folder, name, known)
-                except OSError as error:
+                except (OSError, SafetensorError) as error:
                     logger.warning("the reference cache cannot be written to %s: %s", folder, error)
         dataset.attach(known)
 
@@ -287,14 +288,26 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         if self.pair_loss.objective != "kto":
             return self.pair_loss
         kl = torch.zeros(2, device=self.args.device)
-        for row in batch["baseline_rows"]:
-            with self.compute_loss_context_manager():
-                logps = model(row=row)["logps"]
+        for row, logps in self._scored(model, batch["baseline_rows"]):
             assert row.reference is not None
             kl += torch.stack([(logps - row.reference).sum(), logps.new_tensor(float(row.n_pairs))])
         total, count = self._sum_over_ranks(kl).tolist()
         pair_loss: PairLoss = self.args.pair_loss(kl=max(0.0, total / max(count, 1)))
         return pair_loss
+
+    @torch.no_grad()
+    def _scored(self, model: nn.Module, rows: list[Row]) -> Iterator[tuple[Row, Tensor]]:
+        """Each row with the log-probs of its listed tokens.
+
+        DDP is unwrapped, for its forward talks to the other ranks, which may have more rows or fewer.
+        """
+        bare = model if self.is_fsdp_enabled else self.accelerator.unwrap_model(model)
+        spare = self._spare_rows(len(rows)) if self.is_fsdp_enabled else []
+        for i, row in enumerate([*rows, *spare]):
+            with self.compute_loss_context_manager():
+                logps = bare(row=row)["logps"]
+            if i < len(rows):
+                yield row, logps
 
     def _check_start(self, row: Row, sums: Tensor) -> None:
         """Before any update policy and reference are one model; anything else means that their inputs differ."""
@@ -329,17 +342,12 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         model = self._wrap_model(self.model, training=False)
         model.eval()
         meter = Meter()
-        with torch.no_grad():
-            for inputs in dataloader:
-                batch = to_device(inputs, self.args.device)
-                pair_loss = self._with_baseline(model, batch)
-                rows = batch["rows"]
-                for i, row in enumerate([*rows, *self._spare_rows(len(rows))]):
-                    with self.compute_loss_context_manager():
-                        logps = model(row=row)["logps"]
-                    if i < len(rows):
-                        sums, losses = score(row, logps, pair_loss)
-                        meter.add(row, sums, losses, self.args.beta)
+        for inputs in dataloader:
+            batch = to_device(inputs, self.args.device)
+            pair_loss = self._with_baseline(model, batch)
+            for row, logps in self._scored(model, batch["rows"]):
+                sums, losses = score(row, logps, pair_loss)
+                meter.add(row, sums, losses, self.args.beta)
         metrics = meter.report(self._sum_over_ranks, self.args.device)
         return EvalLoopOutput(
             predictions=None,
