@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -37,7 +38,7 @@ NEEDED = ("torch", "transformers", "accelerate", "peft", "safetensors")
 @click.option("--sft-weight", type=float, help="weight of an added likelihood loss on chosen  [default: 0]")
 @click.option("--shared-weight", type=float, help="weight of tokens that both answers share  [default: 1]")
 @click.option("--max-length", type=int, help="longest pair side in tokens; longer ones are dropped  [default: 2048]")
-@click.option("--tokens-per-row", type=int, help="tokens through the model at once  [default: CPU 2048, GPU 16384]")
+@click.option("--tokens-per-row", type=int, help="tokens through the model at once  [default: CPU 1024, GPU 16384]")
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), help="[default: auto]")
 @click.option("--gradient-checkpointing/--no-gradient-checkpointing", default=None, help="[default: on a GPU]")
 @click.option("--lora-rank", type=int, help="train an adapter of this rank in place of all weights")
@@ -65,14 +66,16 @@ def command(data: str, model: str, output: Path, as_json: bool, **options: Any) 
 
         model = str(student_folder())
         given = {**SANDBOX_DEFAULTS, **given}
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    is_first = os.environ.get("RANK", "0") == "0"
+    logging.basicConfig(level=logging.INFO if is_first else logging.ERROR, format="%(message)s", stream=sys.stderr)
     from transformers.utils.logging import disable_progress_bar
 
     from clair.train import train
 
     disable_progress_bar()
     result = train(TrainOptions(data=data, model=model, output=output, **given))
-    click.echo(json.dumps(asdict(result), default=str) if as_json else _closing(result))
+    if is_first:
+        click.echo(json.dumps(asdict(result), default=str) if as_json else _closing(result))
 
 
 def _closing(result: TrainResult) -> str:

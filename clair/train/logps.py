@@ -36,14 +36,15 @@ class Head:
 
     scale: float = 1.0
     cap: float | None = None
-    max_logits: int = 1 << 27
+    max_logits: int = 1 << 26
 
-    def logits(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        """float32 logits [t, vocabulary] from hidden states [t, width] and the head's weight."""
+    def logits(self, hidden: Tensor, weight: Tensor, scratch: Scratch) -> Tensor:
+        """float32 logits [t, vocabulary] in `scratch` from hidden states [t, width] and the head's weight."""
         if hidden.is_cuda and hidden.dtype != torch.float32:
             logits = torch.mm(hidden, weight.t(), out_dtype=torch.float32)
         else:
-            logits = hidden.float() @ weight.float().t()
+            logits = scratch.matrix(len(hidden), len(weight), hidden.device)
+            torch.mm(hidden.float(), weight.float().t(), out=logits)
         if self.scale != 1.0:
             logits.mul_(self.scale)
         if self.cap is not None:
@@ -57,6 +58,25 @@ class Head:
         return gradient.mul_(self.scale) if self.scale != 1.0 else gradient
 
 
+class Scratch:
+    """Memory for one group's logits, kept from row to row.
+
+    Fresh pages cost a CPU more than the softmax that fills them; on a GPU the caching allocator does this by itself.
+    """
+
+    def __init__(self) -> None:
+        self._held: Tensor | None = None
+
+    def matrix(self, rows: int, columns: int, device: torch.device) -> Tensor:
+        """A float32 matrix with any content; the one given before is gone."""
+        if device.type != "cpu":
+            return torch.empty(rows, columns, device=device)
+        if self._held is None or self._held.numel() < rows * columns:
+            self._held = None
+            self._held = torch.empty(rows * columns)
+        return self._held[: rows * columns].view(rows, columns)
+
+
 class Scored(NamedTuple):
     """The listed tokens of a row as the loss needs them; see `layout.Row` for shapes."""
 
@@ -67,20 +87,25 @@ class Scored(NamedTuple):
     bounds: tuple[int, ...]
     pair_loss: PairLoss
     head: Head
+    scratch: Scratch
 
 
 @torch.no_grad()
-def token_logps(hidden: Tensor, weight: Tensor, targets: Tensor, head: Head) -> Tensor:
+def token_logps(hidden: Tensor, weight: Tensor, targets: Tensor, head: Head, scratch: Scratch | None = None) -> Tensor:
     """float32 log-probs [t] of `targets` after hidden states [t, width]."""
     step = max(1, head.max_logits // weight.shape[0])
+    scratch = scratch or Scratch()
     parts = [
-        _pick(head.logits(hidden[i : i + step], weight), targets[i : i + step]) for i in range(0, len(targets), step)
+        _pick(head.logits(hidden[i : i + step], weight, scratch), targets[i : i + step])
+        for i in range(0, len(targets), step)
     ]
     return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
 
 def _pick(logits: Tensor, targets: Tensor) -> Tensor:
-    return logits.gather(1, targets[:, None]).squeeze(1) - logits.logsumexp(1)
+    """Log-probs [t] of `targets`; turns `logits` into log-probs in place."""
+    torch.log_softmax(logits, 1, out=logits)
+    return logits.gather(1, targets[:, None]).squeeze(1)
 
 
 def groups(bounds: tuple[int, ...], limit: int) -> Iterator[tuple[int, int, int, int]]:
@@ -139,17 +164,21 @@ def _group(
     first, last, start, end = group
     pieces = [(i, min(i + limit, end)) for i in range(start, end, limit)]
     logps = hidden.new_empty(end - start, dtype=torch.float32)
-    logits = hidden.new_empty(0)
+    head, scratch = scored.head, scored.scratch
+    logits = capped = hidden.new_empty(0)
     for a, b in pieces:
-        logits = scored.head.logits(hidden[a:b], weight)
+        logits = head.logits(hidden[a:b], weight, scratch)
+        capped = logits.clone() if head.cap is not None and len(pieces) == 1 else logits
         logps[a - start : b - start] = _pick(logits, scored.targets[a:b])
     pairs = slice(2 * first, 2 * last)
     sums[pairs], losses[first:last], grads = _token_gradients(logps, scored, pairs, slice(start, end))
     for a, b in pieces:
         if len(pieces) > 1:
-            logits = scored.head.logits(hidden[a:b], weight)
-        grad_logits = _softmax_gradient(logits, scored.targets[a:b], grads[a - start : b - start], scored.head)
-        grad_logits = grad_logits.to(hidden.dtype)
+            logits = head.logits(hidden[a:b], weight, scratch)
+            capped = logits.clone() if head.cap is not None else logits
+            torch.log_softmax(logits, 1, out=logits)
+        gradient = _softmax_gradient_(logits, scored.targets[a:b], grads[a - start : b - start])
+        grad_logits = head.logits_gradient_(gradient, capped).to(hidden.dtype)
         torch.mm(grad_logits, weight, out=grad_hidden[a:b])
         if grad_weight is not None:
             _add_product_(grad_weight, grad_logits, hidden[a:b])
@@ -175,12 +204,10 @@ def _token_gradients(logps: Tensor, scored: Scored, pairs: slice, tokens: slice)
     return (members * logps).sum(1), losses.detach(), (counted * gradient[:, None]).sum(0)
 
 
-def _softmax_gradient(logits: Tensor, targets: Tensor, grads: Tensor, head: Head) -> Tensor:
-    """In place: the gradient of sum(grads * logps) by h W^T, [t, vocabulary]."""
-    capped = logits.clone() if head.cap is not None else logits
-    gradient = torch.softmax(logits, 1, out=logits).neg_().mul_(grads[:, None])
-    gradient.scatter_add_(1, targets[:, None], grads[:, None])
-    return head.logits_gradient_(gradient, capped)
+def _softmax_gradient_(log_probs: Tensor, targets: Tensor, grads: Tensor) -> Tensor:
+    """In place: the gradient of sum(grads * logps) by the logits, [t, vocabulary]."""
+    gradient = log_probs.exp_().mul_(-grads[:, None])
+    return gradient.scatter_add_(1, targets[:, None], grads[:, None])
 
 
 def _add_product_(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -197,7 +224,7 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None) -> N
 
     Calls without `row` go to the original forward. Raises ClairError for a head it cannot compute exactly.
     """
-    head = head_of(model, max_logits)
+    head, scratch = head_of(model, max_logits), Scratch()
     original: Callable[..., Any] = getattr(model, "_clair_original", model.forward)
 
     def forward(self: Any, *args: Any, row: Row | None = None, pair_loss: PairLoss | None = None, **kwargs: Any) -> Any:
@@ -207,9 +234,9 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None) -> N
         weight = self.get_output_embeddings().weight
         if pair_loss is None:
             with torch.autocast(hidden.device.type, enabled=False):
-                return {"logps": token_logps(hidden, weight.to(hidden.dtype), row.targets, head)}
+                return {"logps": token_logps(hidden, weight.to(hidden.dtype), row.targets, head, scratch)}
         assert row.reference is not None, "the reference log-probs of this row are missing"
-        scored = Scored(row.targets, row.branches, row.weights, row.reference, row.bounds, pair_loss, head)
+        scored = Scored(row.targets, row.branches, row.weights, row.reference, row.bounds, pair_loss, head, scratch)
         loss, losses, sums = HeadLoss.apply(hidden, weight, scored)  # type: ignore[no-untyped-call]
         return {"loss": loss, "losses": losses, "sums": sums}
 
@@ -256,5 +283,5 @@ def head_of(model: Any, max_logits: int | None = None) -> Head:
     divide = getattr(config, "logits_scaling", None) or 1.0
     scale = (getattr(config, "logit_scale", None) or 1.0) / divide
     if max_logits is None:
-        max_logits = 1 << (28 if output.weight.is_cuda else 27)
+        max_logits = 1 << (28 if output.weight.is_cuda else 26)
     return Head(scale=scale, cap=getattr(config, "final_logit_softcapping", None), max_logits=max_logits)
