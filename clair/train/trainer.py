@@ -258,7 +258,7 @@ class APOTrainer(Trainer):  # type: ignore[misc]
                 self.accelerator.backward(output["loss"] * (scale if i < len(rows) else 0.0))
             if i < len(rows):
                 self._check_start(row, output["sums"])
-                self._count(row, output["sums"], output["losses"])
+                self._meter.add(row, output["sums"], output["losses"], self.args.beta)
                 total += output["loss"].detach()
         if not torch.isfinite(total):
             raise ClairError(
@@ -267,9 +267,6 @@ class APOTrainer(Trainer):  # type: ignore[misc]
             )
         share: Tensor = total * scale
         return share
-
-    def _count(self, row: Row, sums: Tensor, losses: Tensor) -> None:
-        self._meter.add(row, sums, losses, self.args.beta)
 
     def _spare_rows(self, mine: int) -> list[Row]:
         """Rows without weight, so that a rank without pairs joins in, and FSDP ranks run equally many rows."""

@@ -1,4 +1,4 @@
-"""`clair train-apo` as typed: exit codes and sentences for bad input, the summary of a good one. Models are real, tiny."""
+"""`clair train-apo` as typed: exit codes and sentences for bad input, the summary of a good one. Models are tiny."""
 
 from __future__ import annotations
 
