@@ -7,7 +7,7 @@ A `Row` comes in; a recipe turns it into `Ask`s; each is answered by a `Completi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 
 class Message(TypedDict):
@@ -18,13 +18,15 @@ class Message(TypedDict):
 
 
 Stage = Literal["sample", "revise", "parse", "gate", "judge"]
-Part = Literal["target", "reviser", "judge"]
+Part = Literal["target", "reviser", "judge", "baseline"]
 Protocol = Literal["rewrite", "edits"]
 
 Reason = Literal[
     # sample, or any other stage that calls a model
     "bad_row",  # the input row cannot be used (only with --on-bad-row reject)
     "duplicate_prompt",  # the same prompt (and sample index) came earlier in the input
+    "near_duplicate_prompt",  # an earlier prompt says nearly the same (--near-duplicates)
+    "contaminated",  # the prompt or a given answer holds text of an evaluation set (--decontaminate)
     "content_filter",  # the provider refused to answer
     "context_too_long",  # the request does not fit the model
     "bad_request",  # the provider rejected this request for another reason
@@ -52,10 +54,10 @@ Reason = Literal[
     "too_different",  # more words changed than --max-change allows
     "too_many_edits",
     "length_ratio",  # chosen is too long or too short beside rejected
-    # judge (other recipes)
-    "judge_tie",
-    "judge_unparsable",
-    "not_better",
+    # judge
+    "judge_tie",  # the judge sees no difference, or another one when the answers change places
+    "judge_unparsable",  # no verdict could be found in the judge's reply
+    "not_better",  # the judge does not confirm, in both orders, that chosen is better (--verify)
 ]
 
 RETRYABLE: frozenset[Reason] = frozenset({"rate_limited", "overloaded", "timeout", "connection", "malformed_body"})
@@ -67,9 +69,10 @@ class Row:
     """One unit of work: a prompt and a sample index.
 
     `messages` ends with a user turn. `response` is an answer that already exists (then sampling is skipped).
-    `ordinal` is the place in the output order; `source` and `source_index` say where the row came from (file
-    name or dataset id, and the zero-based record number there). `metadata` is a JSON object as text. A row that
-    could not be read carries `problem` and becomes a reject with reason `bad_row`.
+    `answers` are further given answers, in the order in which their columns were named. `ordinal` is the place in the
+    output order; `source` and `source_index` say where the row came from (file name or dataset id, and the zero-based
+    record number there). `metadata` is a JSON object as text. A row that could not be read carries `problem` and
+    becomes a reject with reason `bad_row`.
     """
 
     id: str
@@ -81,6 +84,7 @@ class Row:
     response: str | None = None
     metadata: str = "{}"
     problem: str | None = None
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,22 @@ class Ask:
         return (*self.messages[: self.opening], *replies)
 
 
+class Check(NamedTuple):
+    """One answer for the user's checker, in place of a question to a model. `metadata` is a JSON object as text."""
+
+    messages: tuple[Message, ...]
+    answer: str
+    metadata: str
+
+
+class Edit(NamedTuple):
+    """`text[start:end]` becomes `new_text`."""
+
+    start: int
+    end: int
+    new_text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Contrast:
     """How far chosen is from rejected. Words are whitespace-separated; characters are code points.
@@ -149,17 +169,22 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a row used: number of reviser attempts, tokens and USD (None where a server did not say)."""
+    """What a row used: reviser attempts, tokens and USD (None where a server did not say), and answers of any model."""
 
     attempts: int = 0
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
     cost_usd: float | None = 0.0
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An accepted row: the column set of the dataset, see `dataset/schema.py` for types."""
+    """An accepted row: the column set of the dataset, see `dataset/schema.py` for types.
+
+    `edits` are the reviser's own edits that make `chosen` out of `rejected`, empty where it wrote the text out. A step
+    of a chain has the id of its whole pair in `parent_id` and its place, from 1, in `step`.
+    """
 
     id: str
     prompt: tuple[Message, ...]
@@ -176,6 +201,9 @@ class Pair:
     source: str
     source_index: int
     metadata: str = "{}"
+    edits: tuple[Edit, ...] = ()
+    parent_id: str | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +227,11 @@ Outcome = Pair | Reject
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What a protocol made of a reviser's reply: the reasoning and the whole revised text."""
+    """What a protocol made of a reviser's reply: the reasoning, the whole revised text, the edits if it named them."""
 
     rationale: str
     text: str
+    edits: tuple[Edit, ...] = ()
 
 
 @dataclass(slots=True)

@@ -17,11 +17,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from clair.errors import UsageError
 
-RecipeName = Literal["clair"]
+RecipeName = Literal[
+    "clair",
+    "judge_on_policy",
+    "judge_off_policy",
+    "stronger_preferred",
+    "worsen",
+    "constitutional",
+    "best_of_n",
+]
 ProtocolSetting = Literal["auto", "edits", "rewrite"]
 
 SANDBOX = "sandbox"
+SANDBOX_CANDIDATES = ("careful", "hasty")
 DEFAULT_OUT = "clair-run"
+
+REVISING = frozenset({"clair", "worsen", "constitutional"})
+"""Recipes that edit an answer and promise minimal contrast. The others compare answers: there the gate is open."""
+JUDGING = frozenset({"judge_on_policy", "judge_off_policy", "best_of_n"})
 
 
 class GenerateSettings(BaseModel):
@@ -33,23 +46,53 @@ class GenerateSettings(BaseModel):
     out: str = Field(DEFAULT_OUT, description="run folder; the same folder again resumes")
     target: str | None = Field(None, description="model to improve: MODEL, MODEL@URL, URL or sandbox")
     reviser: str | None = Field(None, description="stronger model that revises: same forms as the target")
+    judge: str | None = Field(None, description="model that judges: same forms (the reviser)")
     target_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the target's key")
     reviser_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the reviser's key")
+    judge_key_env: str = Field("OPENAI_API_KEY", description="environment variable with the judge's key, if --judge")
 
     prompt_column: str | None = Field(None, description="column with the prompt (found by convention)")
     response_column: str | None = Field(None, description="column with existing responses: skip sampling")
+    candidate_columns: tuple[str, ...] = Field(
+        (), description="columns with given answers to compare, A,B (judge_off_policy; more for best_of_n)"
+    )
+    stronger_column: str | None = Field(None, description="column with a stronger answer (stronger_preferred)")
     on_bad_row: Literal["stop", "reject"] = Field("stop", description="what an unreadable input row does")
     samples: int = Field(1, ge=1, description="responses per prompt")
     limit: int | None = Field(None, ge=1, description="read at most this many prompts")
+    near_duplicates: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="drop prompts this similar to an earlier one (Jaccard of 5-word runs, say 0.7)",
+    )
+    decontaminate: tuple[str, ...] = Field(
+        (), description="drop prompts that share 13 words in a row with this evaluation set (repeatable)"
+    )
     target_pairs: int | None = Field(None, ge=1, description="stop after this many pairs")
 
     recipe: RecipeName = Field("clair", description="how pairs are made")
     protocol: ProtocolSetting = Field("auto", description="how the reviser answers")
-    template: str | None = Field(None, description="own reviser prompt instead of the built-in one")
+    template: str | None = Field(None, description="own prompt instead of a built-in one (see clair templates)")
+    judge_template: str | None = Field(None, description="own prompt for the judge")
     principle: tuple[str, ...] = Field((), description="what better means here (repeatable)")
-    max_attempts: int = Field(3, ge=1, description="questions to the reviser per row before it is a reject")
+    principles: str | None = Field(None, description="file of principles to draw from, one a line (constitutional)")
+    rounds: int = Field(1, ge=1, description="critiques and revisions, one after the other (constitutional)")
+    candidates: int = Field(4, ge=2, description="samples per prompt to choose from (best_of_n)")
+    checker: str | None = Field(
+        None, description="module:function that scores (messages, answer, metadata) in place of a judge (best_of_n)"
+    )
+    verify: bool = Field(False, description="keep a revision only if the judge prefers it in both orders")
+    chain: bool = Field(False, description="add one pair per edit, from step to step (arXiv 2512.23693)")
+    max_attempts: int = Field(3, ge=1, description="questions for one revision or verdict before the row is a reject")
 
-    max_change: float = Field(0.5, gt=0, le=1, description="largest allowed share of words changed")
+    max_change: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="largest allowed share of words changed; recipes that only compare have no gate "
+        "unless a bound is given",
+    )
     min_char_similarity: float | None = Field(None, ge=0, le=1, description="smallest character similarity")
     min_jaccard: float | None = Field(None, ge=0, le=1, description="smallest overlap of the two word sets")
     max_edits: int | None = Field(None, ge=1, description="largest number of separate changed spans")
@@ -64,6 +107,8 @@ class GenerateSettings(BaseModel):
     max_tokens: int | None = Field(1024, ge=1, description="target's longest answer, tokens")
     reviser_temperature: float | None = Field(None, ge=0, description="reviser's temperature")
     reviser_max_tokens: int | None = Field(4096, ge=1, description="reviser's longest reply, tokens")
+    judge_temperature: float | None = Field(None, ge=0, description="judge's temperature")
+    judge_max_tokens: int | None = Field(2048, ge=1, description="judge's longest reply, tokens")
     seed: int | None = Field(None, description="seed sent with every request; sample i gets seed + i")
 
     concurrency: int | None = Field(None, ge=1, description="requests in flight per endpoint (adaptive below)")
@@ -80,35 +125,95 @@ class GenerateSettings(BaseModel):
     )
     sandbox_faults: float = Field(0.04, ge=0, le=1, description="share of flawed replies of the sandbox's teacher")
 
-    @field_validator("prompts", "out", "template", mode="before")
+    @model_validator(mode="before")
+    @classmethod
+    def _open_gate(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("recipe", "clair") not in REVISING:
+            return {"max_change": 1.0, **values}
+        return values
+
+    @field_validator("candidate_columns", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        texts = (value,) if isinstance(value, str) else value
+        return tuple(name.strip() for text in texts for name in str(text).split(",") if name.strip())
+
+    @field_validator("prompts", "out", "template", "judge_template", "principles", mode="before")
     @classmethod
     def _path_as_text(cls, value: Any) -> Any:
         return os.fspath(value) if isinstance(value, os.PathLike) else value
 
-    @field_validator("principle", mode="before")
+    @field_validator("principle", "decontaminate", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
+    def _recipe_fits(self) -> GenerateSettings:
+        for name, recipes in ONLY_FOR.items():
+            if getattr(self, name) != type(self).model_fields[name].default and self.recipe not in recipes:
+                raise ValueError(
+                    f"{name} has no meaning in the recipe {self.recipe}: it is for {', '.join(sorted(recipes))}"
+                )
+        if self.recipe == "judge_off_policy" and len(self.candidate_columns) != 2:
+            raise ValueError(
+                "judge_off_policy compares two given answers: candidate_columns A,B (for more there is best_of_n)"
+            )
+        if len(self.candidate_columns) == 1 or len(set(self.candidate_columns)) != len(self.candidate_columns):
+            raise ValueError("candidate_columns must be two or more different columns")
+        if self.checker and (self.judge or self.judge_template):
+            raise ValueError("checker and judge exclude each other: the checker takes the judge's place")
+        return self
+
+    @model_validator(mode="after")
     def _parts_fit(self) -> GenerateSettings:
-        if self.prompts == SANDBOX and self.response_column:
+        if self.prompts == SANDBOX:
+            self._sandbox_fits()
+        if "target" in self.asked and self.target is None:
+            raise ValueError("target is missing: MODEL@URL of the model to improve (or response_column)")
+        if "reviser" in self.asked and self.reviser is None:
+            raise ValueError("reviser is missing: MODEL@URL of the stronger model that revises")
+        if "judge" in self.asked and self.judge_spec is None:
+            raise ValueError("judge is missing: MODEL@URL of the model that judges (or reviser)")
+        return self
+
+    def _sandbox_fits(self) -> None:
+        if self.response_column or self.stronger_column:
             raise ValueError("response_column needs prompts: the sandbox's problems have no responses")
-        if self.prompts == SANDBOX and (self.target, self.reviser) != (SANDBOX, SANDBOX):
+        if self.candidate_columns and self.candidate_columns != SANDBOX_CANDIDATES:
+            raise ValueError(f"the sandbox's problems have the candidate_columns {','.join(SANDBOX_CANDIDATES)} only")
+        if {self.target, self.reviser, self.judge_spec} != {SANDBOX}:
             raise ValueError(
                 "prompts are missing. Name a file, a folder or a dataset id; the sandbox's problems "
                 "are only for the sandbox's models"
             )
-        if self.target is None and self.response_column is None:
-            raise ValueError("target is missing: MODEL@URL of the model to improve (or response_column)")
-        if self.reviser is None:
-            raise ValueError("reviser is missing: MODEL@URL of the stronger model that revises")
-        return self
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """The parts that are asked: of "target", "reviser" and "judge"."""
+        given = self.response_column or self.candidate_columns
+        asked = set() if given else {"target"}
+        if self.recipe in REVISING or (self.recipe == "stronger_preferred" and not self.stronger_column):
+            asked.add("reviser")
+        if self.verify or (self.recipe in JUDGING and not self.checker):
+            asked.add("judge")
+        return frozenset(asked)
+
+    @property
+    def answer_columns(self) -> tuple[str, ...]:
+        """The columns of further given answers."""
+        return self.candidate_columns or ((self.stronger_column,) if self.stronger_column else ())
+
+    @property
+    def judge_spec(self) -> str | None:
+        """The model that judges: the reviser, if no other is named."""
+        return self.judge or self.reviser
 
     @property
     def in_sandbox(self) -> bool:
         """Whether every model is the built-in one."""
-        return self.reviser == SANDBOX and self.target in (SANDBOX, None)
+        named = {self.target, self.reviser, self.judge} - {None}
+        return named == {SANDBOX}
 
     @property
     def run_dir(self) -> Path:
@@ -118,20 +223,49 @@ class GenerateSettings(BaseModel):
 
 FREE = frozenset(
     {
-        "out", "on_bad_row", "samples", "limit", "target_pairs", "max_attempts", "max_change", "min_char_similarity",
+        "out", "on_bad_row", "samples", "limit", "target_pairs", "near_duplicates", "decontaminate",
+        "max_attempts", "max_change", "min_char_similarity",
         "min_jaccard", "max_edits", "allow_talk", "max_length_ratio", "concurrency", "rpm", "tpm", "timeout_s",
         "max_retries", "breaker_s", "max_cost", "prices", "target_key_env", "reviser_key_env",
+        "judge_key_env", "chain", "principles",
     }
 )  # fmt: skip
-"""Settings that may change between two invocations on one run. All others are refused: they would mix data."""
+"""Settings that may change between two invocations on one run. All others are refused: they would mix data. (Of
+`principles` it is the content that may not change.)"""
 
 IDENTITY = tuple(name for name in GenerateSettings.model_fields if name not in FREE)
+
+LATER = frozenset(
+    {
+        "judge", "candidate_columns", "stronger_column", "judge_template", "rounds", "candidates",
+        "checker", "verify", "judge_temperature", "judge_max_tokens",
+    }
+)  # fmt: skip
+"""Settings that the first ledgers do not know. At their defaults they are left out, so that those still open."""
+
+ONLY_FOR: dict[str, frozenset[str]] = {
+    "response_column": REVISING | {"stronger_preferred"},
+    "candidate_columns": frozenset({"judge_off_policy", "best_of_n"}),
+    "stronger_column": frozenset({"stronger_preferred"}),
+    "principles": frozenset({"constitutional"}),
+    "rounds": frozenset({"constitutional"}),
+    "candidates": frozenset({"best_of_n"}),
+    "checker": frozenset({"best_of_n"}),
+    "verify": REVISING,
+    "chain": REVISING,
+}
+"""Settings that only some recipes have a use for."""
 
 
 def identity_of(settings: GenerateSettings) -> dict[str, object]:
     """The settings that decide what is asked, as JSON values; stored in the ledger and compared on resume."""
     values = settings.model_dump(mode="json")
-    return {name: values[name] for name in IDENTITY}
+    defaults = GenerateSettings.model_fields
+    return {
+        name: values[name]
+        for name in IDENTITY
+        if name not in LATER or getattr(settings, name) != defaults[name].default
+    }
 
 
 def resolve(values: dict[str, Any], config: Path | None = None) -> GenerateSettings:
@@ -140,9 +274,11 @@ def resolve(values: dict[str, Any], config: Path | None = None) -> GenerateSetti
     Raises UsageError naming the option and what was wrong with it.
     """
     merged = {**(_read_config(config) if config else {}), **values}
-    if not any(merged.get(name) for name in ("prompts", "target", "reviser", "response_column")):
+    if not any(merged.get(name) for name in ("prompts", "target", "reviser", "judge", "response_column")):
         merged |= {"prompts": SANDBOX, "target": SANDBOX, "reviser": SANDBOX}
         merged.setdefault("max_tokens", 160)
+        if merged.get("recipe") == "judge_off_policy":
+            merged.setdefault("candidate_columns", SANDBOX_CANDIDATES)
     try:
         return GenerateSettings(**merged)
     except ValidationError as error:

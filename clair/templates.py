@@ -5,24 +5,32 @@
     messages = template.render(conversation="...", response="...", token="3f9a02c1", principles="")
     Templates.load(Path("my/prompt.md")).sha256       # {"rewrite": "…", "edits": "…"}, for run.json
 
-A file has a header between two `---` lines (`purpose:`, `fields:` and, for a reviser's prompt, `protocol:`)
-and then one section per message, each after a line `<<system>>`, `<<user>>` or `<<assistant>>`. `{{field}}`
-is filled in one pass, so braces in a value stay as they are.
+A file has a header between two `---` lines (`purpose:`, `fields:` and, for the prompt of a recipe, `protocol:`, which
+says how the reply is read) and then one section per message, each after a line `<<system>>`, `<<user>>` or
+`<<assistant>>`. `{{field}}` is filled in one pass, so braces in a value stay as they are.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal, get_args
 
 from clair.errors import UsageError
 from clair.records import Message, Protocol
 
+Reading = Literal["rewrite", "edits", "critique", "verdict", "score"]
+"""How a reply is read: as a revision in one of the two protocols, as text, as `[[A]]`, `[[B]]` or `[[C]]` on its last
+line, or as `[[1]]` to `[[10]]` there."""
+
 _PACKAGE = Path(__file__).resolve().parent
 _SECTION = re.compile(r"^<<(system|user|assistant)>>[ \t]*$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+
+READINGS: tuple[Reading, ...] = get_args(Reading)
 
 REVISER_FIELDS: dict[Protocol, frozenset[str]] = {
     "rewrite": frozenset({"conversation", "response", "token", "principles"}),
@@ -38,17 +46,29 @@ REVISER_FIELDS: dict[Protocol, frozenset[str]] = {
         }
     ),
 }
-"""What a reviser's prompt may ask for. `conversation` and `response` it must use."""
+"""What a reviser's prompt may ask for."""
+
+NEEDED: dict[Reading, tuple[str, ...]] = {
+    "rewrite": ("conversation", "response"),
+    "edits": ("conversation", "response"),
+    "critique": ("conversation", "response"),
+    "verdict": ("conversation", "first", "second"),
+    "score": ("conversation", "response"),
+}
+"""What a prompt must use."""
+
+BUILT_IN: dict[Reading, str] = {"rewrite": "rewrite", "edits": "edits"}
+"""The prompts of the recipe `clair`: how the reply is read -> name of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One prompt file. `sha256` is of its bytes; `protocol` is None unless the header names one."""
+    """One prompt file. `sha256` is of its bytes; `protocol`, how the reply is read, is None if the header is silent."""
 
     name: str
     purpose: str
     fields: frozenset[str]
-    protocol: Protocol | None
+    protocol: Reading | None
     sections: tuple[tuple[str, str], ...]
     sha256: str
 
@@ -68,31 +88,44 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """The reviser's prompt for each protocol."""
+    """The prompts of one recipe. `names` are those of the built-in files, which own ones may stand in for."""
 
-    rewrite: Template
-    edits: Template
+    names: Mapping[Reading, str]
+    held: Mapping[Reading, Template]
 
     @classmethod
-    def load(cls, own: Path | None = None) -> Templates:
-        """The built-in prompts, `own` taking the place of the one for the protocol that its header names.
+    def load(cls, *own: Path | None, names: Mapping[Reading, str] = BUILT_IN) -> Templates:
+        """The built-in prompts, each of `own` in the place of the one that is read as its header says.
 
-        Raises UsageError if `own` cannot be read or names no protocol, unknown fields or not the needed ones.
+        Raises UsageError if one of `own` cannot be read, says nothing of how its reply is read, is for a question
+        that is not asked, or uses unknown fields or not the needed ones.
         """
-        built_in = {"rewrite": load("rewrite"), "edits": load("edits")}
-        if own is not None:
-            template = load(own)
-            built_in[_reviser_protocol(template)] = template
-        return cls(**built_in)
+        held = {reading: load(name) for reading, name in names.items()}
+        for path in own:
+            if path is not None:
+                template = load(path)
+                reading = _fitting(template, held)
+                held[reading] = template
+        return cls(names, held)
 
-    def of(self, protocol: Protocol) -> Template:
-        """The prompt for `protocol`."""
-        return self.rewrite if protocol == "rewrite" else self.edits
+    def of(self, reading: Reading) -> Template:
+        """The prompt whose reply is read so."""
+        return self.held[reading]
 
     @property
     def sha256(self) -> dict[str, str]:
-        """Hash of each file, by protocol."""
-        return {"rewrite": self.rewrite.sha256, "edits": self.edits.sha256}
+        """Hash of each file, by the name of the built-in one."""
+        return {name: self.held[reading].sha256 for reading, name in self.names.items()}
+
+
+def built_in() -> tuple[Template, ...]:
+    """All built-in prompts, by name."""
+    return tuple(load(path.stem) for path in sorted(_prompts_folder().glob("*.md")))
+
+
+def prompt_file(name: str) -> Path:
+    """Where a file of the prompts folder is, a built-in prompt or another one. It may be missing."""
+    return _prompts_folder() / name
 
 
 def load(name_or_path: str | Path) -> Template:
@@ -145,14 +178,16 @@ def _split_header(name: str, text: str) -> tuple[dict[str, str], str]:
     return header, body
 
 
-def _protocol(name: str, value: str | None) -> Protocol | None:
+def _protocol(name: str, value: str | None) -> Reading | None:
     if value is None:
         return None
-    if value == "rewrite":
-        return "rewrite"
-    if value == "edits":
-        return "edits"
-    raise UsageError(f"template {name!r}: protocol is {value!r}, expected 'rewrite' or 'edits'")
+    for reading in READINGS:
+        if value == reading:
+            return reading
+    raise UsageError(
+        f"template {name!r}: protocol is {value!r}, expected 'rewrite' or 'edits' (a revision), 'critique', 'verdict' "
+        "or 'score'"
+    )
 
 
 def _split_sections(name: str, body: str) -> tuple[tuple[str, str], ...]:
@@ -162,16 +197,27 @@ def _split_sections(name: str, body: str) -> tuple[tuple[str, str], ...]:
     return tuple((role, text.strip("\n")) for role, text in zip(parts[::2], parts[1::2], strict=True))
 
 
-def _reviser_protocol(template: Template) -> Protocol:
-    if template.protocol is None:
-        raise UsageError(f"template {template.name!r}: its header must say 'protocol: rewrite' or 'protocol: edits'")
-    unknown = sorted(template.fields - REVISER_FIELDS[template.protocol])
+def _fitting(template: Template, held: Mapping[Reading, Template]) -> Reading:
+    """How the template's reply is read, if it can stand in for the prompt of that kind."""
+    name, reading = template.name, template.protocol
+    if reading is None:
+        raise UsageError(f"template {name!r}: its header must say {_either(held)}")
+    if reading not in held:
+        raise UsageError(
+            f"template {name!r} says 'protocol: {reading}', a question that this recipe does not ask: expected "
+            + _either(held)
+        )
+    allowed = held[reading].fields
+    unknown = sorted(template.fields - allowed)
     if unknown:
         raise UsageError(
-            f"template {template.name!r} uses {{{{{unknown[0]}}}}}; a prompt for {template.protocol} may use "
-            + ", ".join(sorted(REVISER_FIELDS[template.protocol]))
+            f"template {name!r} uses {{{{{unknown[0]}}}}}; a prompt for {reading} may use " + ", ".join(sorted(allowed))
         )
-    for needed in ("conversation", "response"):
+    for needed in (*NEEDED[reading], *({"critique"} & allowed)):
         if needed not in template.fields:
-            raise UsageError(f"template {template.name!r} must use {{{{{needed}}}}}")
-    return template.protocol
+            raise UsageError(f"template {name!r} must use {{{{{needed}}}}}")
+    return reading
+
+
+def _either(readings: Sequence[Reading] | Mapping[Reading, Template]) -> str:
+    return " or ".join(f"'protocol: {reading}'" for reading in readings)

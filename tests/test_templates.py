@@ -83,7 +83,7 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(text: str, message: str) -> 
 def test_an_unreadable_file_is_refused_with_the_built_in_names(tmp_path: Path) -> None:
     (tmp_path / "binary.md").write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "missing.md", tmp_path / "binary.md", "no-such-name"):
-        with pytest.raises(UsageError, match="edits, rewrite"):
+        with pytest.raises(UsageError, match="edits, judge, rewrite"):
             load(path)
 
 

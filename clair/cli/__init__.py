@@ -13,7 +13,12 @@ from clair.errors import ClairError
 
 COMMANDS = {
     "generate": "Make minimally contrastive pairs from prompts and two models.",
+    "templates": "The built-in prompts: list, show, copy them.",
     "preview": "Buy a few rows and look at them: diffs, gate verdicts, cost forecast.",
+    "report": "Write the page that shows a run: figures, audit, every pair with its diff.",
+    "show": "Look at pairs and rejects of a run in the terminal.",
+    "export": "Write the pairs of a run for another trainer.",
+    "publish": "Put a run on the Hugging Face Hub, as a dataset with its card.",
     "train-apo": "Align a model on pairs with Anchored Preference Optimization.",
     "eval": "Score a model on the sandbox's problems.",
     "sandbox": "The built-in world: serve it, or print its problems.",

@@ -18,6 +18,7 @@ def closing(settings: GenerateSettings, summary: RunSummary, progress: Progress)
         "",
         _line("rows", f"{summary.rows:,}" + (f" ({progress.resumed:,} from before)" if progress.resumed else "")),
         _line("pairs", f"{summary.pairs:,}" + (f" ({summary.pairs / summary.rows:.0%})" if summary.rows else "")),
+        *([_line("steps", f"{summary.step_pairs:,} (one pair for each edit)")] if summary.step_pairs else []),
         _line("rejects", f"{summary.rejected:,}"),
         *(_line("", f"{reject.rows:>6,}  {reject.reason} ({reject.stage})") for reject in summary.rejects),
     ]

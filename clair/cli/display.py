@@ -67,7 +67,7 @@ def line(progress: Progress) -> str:
     parts = [
         f"rows {progress.rows:,}/{total}",
         f"{_pairs(progress)} ({_share(progress.acceptance)})",
-        f"{progress.pairs_per_s:.1f} pairs/s",
+        f"{progress.pairs_per_s:.1f} {progress.noun}/s",
         f"in flight {progress.requests_in_flight}",
         f"cost {money(progress.cost_usd, progress.cost_known)}",
     ]
@@ -105,7 +105,8 @@ def panel(progress: Progress) -> Table:
 
 
 def _pairs(progress: Progress) -> str:
-    return f"{progress.pairs:,}{'' if progress.target_pairs is None else f' of {progress.target_pairs:,}'} pairs"
+    wanted = "" if progress.target_pairs is None else f" of {progress.target_pairs:,}"
+    return f"{progress.pairs:,}{wanted} {progress.noun}"
 
 
 def money(usd: float | None, known: bool = True) -> str:

@@ -11,8 +11,8 @@ import click
 from clair.api import Interrupts, run_async
 from clair.cli.display import shown
 from clair.cli.options import generate_options, settings_from
-from clair.cli.terminal import printable, word_diff
-from clair.records import Outcome, Pair
+from clair.cli.outcomes import show_outcomes
+from clair.records import Outcome
 
 
 @click.command()
@@ -45,40 +45,7 @@ def command(rows: int, as_json: bool, **options: Any) -> None:
         found = {"outcomes": [asdict(outcome) for outcome in outcomes], "forecast": expected.as_dict()}
         click.echo(json.dumps(found))
     else:
-        _show(outcomes)
+        show_outcomes(outcomes)
         click.echo(expected.as_text())
     if interrupts.count:
         raise SystemExit(130)
-
-
-def _show(outcomes: list[Outcome]) -> None:
-    from rich.console import Console
-    from rich.rule import Rule
-
-    console = Console(highlight=False)
-    console.soft_wrap = not console.is_terminal  # in a file, a line of the answer stays one line
-    for number, outcome in enumerate(outcomes, start=1):
-        console.print(Rule(f"row {number}", align="left"), soft_wrap=False)
-        for message in outcome.prompt:
-            console.print(f"{message['role']}: {printable(message['content'])}", style="dim", markup=False)
-        if isinstance(outcome, Pair):
-            _show_pair(console, outcome)
-        else:
-            console.print(f"reject at {outcome.stage}: {outcome.reason}", style="yellow", markup=False)
-            console.print(printable(outcome.detail), markup=False)
-            if outcome.response is not None and outcome.revision is not None:
-                console.print(word_diff(outcome.response, outcome.revision))
-    console.print()
-
-
-def _show_pair(console: Any, pair: Pair) -> None:
-    contrast = pair.contrast
-    console.print(word_diff(pair.rejected, pair.chosen))
-    console.print(f"why: {printable(pair.rationale)}", style="italic", markup=False)
-    console.print(
-        f"pair ({pair.protocol}, {pair.spent.attempts} attempt(s)): {1 - contrast.word_similarity:.0%} of the words "
-        f"changed in {contrast.edits} edit(s), Jaccard {contrast.jaccard:.2f}, "
-        f"length ratio {contrast.length_ratio:.2f}",
-        style="green",
-        markup=False,
-    )

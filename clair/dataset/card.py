@@ -4,8 +4,8 @@
 
 The front matter holds what the Hub and `datasets.load_dataset` read: two configurations (`default` with the
 pairs, `rejects`), the features, and the sizes of the shards that are in the folder. The rest says how the
-data were made and what to watch for. The text depends on the summary and the shards alone, so the same
-ledger gives the same card.
+data were made and what to watch for, with a few pairs to look at. The text depends on the summary and the
+shards alone, so the same ledger gives the same card. Memory: a row group, and the tables of the audit.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from clair.dataset.audit import Audit
 from clair.dataset.card_text import body
-from clair.dataset.markdown import one_line
+from clair.dataset.examples import Draw
+from clair.dataset.markdown import END, START, one_line
+from clair.dataset.reading import read_split
 from clair.dataset.schema import COLUMNS, Kind, card_features
 from clair.dataset.storage import replace_text
 from clair.dataset.summary import RunSummary
 from clair.dataset.writer import FOLDERS, shards
+from clair.records import Pair
 
 CONFIGS: dict[str, Kind] = {"default": "pairs", "rejects": "rejects"}
 TAGS = ("synthetic", "preference", "dpo", "apo", "clair", "trl")
@@ -47,7 +51,17 @@ def write_card(run_dir: Path, summary: RunSummary) -> Path:
 def card(run_dir: Path, summary: RunSummary) -> str:
     """The card's text."""
     front = yaml.safe_dump(_front_matter(Path(run_dir), summary), sort_keys=False, allow_unicode=True, width=1000)
-    return f"---\n{front}---\n\n{body(summary)}"
+    audit, draw = Audit(), Draw()
+    steps = 0
+    for pair in read_split(Path(run_dir), "pairs"):
+        assert isinstance(pair, Pair)
+        if pair.parent_id is not None:
+            steps += 1
+            continue
+        draw.add(pair)
+        audit.add(pair)
+    text = body(summary, audit=audit.figures(), examples=draw.drawn(), steps=steps)
+    return f"---\n{front}---\n\n{START}\n\n{text}\n{END}\n"
 
 
 def _front_matter(run_dir: Path, summary: RunSummary) -> dict[str, Any]:

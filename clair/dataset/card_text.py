@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from clair.dataset.markdown import block, code, plain, table
+from clair.dataset.audit import AuditFigures
+from clair.dataset.card_figures import bias, contrast, cost, funnel
+from clair.dataset.examples import example
+from clair.dataset.markdown import block, code, plain, rejects_only, table
 from clair.dataset.run_json import clean, without_passwords
 from clair.dataset.schema import PAIR_COLUMNS, REJECT_COLUMNS, Column
-from clair.dataset.summary import Quartiles, RunFacts, RunSummary, Total
+from clair.dataset.summary import RunFacts, RunSummary
+from clair.records import Pair
 
 PAPER = "https://arxiv.org/abs/2408.06266"
 
 LOADING = """\
 from datasets import load_dataset
 
-pairs = load_dataset("PATH_OR_REPO_ID", split="train")
+pairs = load_dataset("PATH_OR_REPO_ID", split="train")"""
+
+LOADING_REJECTS = """\
 rejects = load_dataset("PATH_OR_REPO_ID", "rejects", split="train", streaming=True)"""
 
 LIMITS = """\
@@ -23,12 +30,26 @@ LIMITS = """\
 
 - Everything but the prompts was written by models. No person checked the pairs; a revision may be wrong, and
   may be worse than what it revises.
-- That the edits are few is measured. That they are improvements is the reviser's judgment.
+- That the edits are few is measured. That they are improvements is a model's judgment.
+- The data show what the target got wrong on these prompts. They teach another model less: its mistakes are others.
 - Small edits need an objective that anchors the likelihood of `chosen`, such as APO-zero. Plain DPO may lower
   it.
 - `chosen` and `rejected` share most of their text, often from the first word on. A tool that takes their
   common prefix for the prompt would cut the answers: use the `prompt` column.
-- The terms of the models that wrote the text, and the license of the prompts, apply."""
+- The texts were searched for keys and tokens before they were published with `clair publish`, not for names,
+  addresses or anything else about persons, and not for harmful content. Prompts hold what their authors wrote."""
+
+SANDBOX = """\
+**This run was made in clair's built-in sandbox**: generated word problems, a student of half a million parameters and
+a program that solves the problems exactly. It serves to try out tools and has nothing to teach to a language model."""
+
+OPERATION = frozenset(
+    """
+    out config concurrency rpm tpm timeout_s max_retries breaker_s target_key_env reviser_key_env judge_key_env prices
+    max_cost on_bad_row
+    """.split()  # noqa: SIM905
+)
+"""Settings that say how the run was carried out and nothing about the data. run.json has them."""
 
 CITATION = """\
 @article{doosterlinck2025anchored,
@@ -43,71 +64,97 @@ CITATION = """\
   doi     = {10.1162/tacl_a_00748},
 }"""
 
-_CONTRAST_LABELS = {
-    "words_changed": "share of words changed",
-    "edits": "separate changed spans",
-    "word_distance": "words changed",
-    "char_similarity": "similarity in characters",
-    "jaccard": "overlap of the word sets (Jaccard)",
-    "shared_prefix": "share of words before the first change",
-    "length_ratio": "words of chosen / words of rejected",
-}
 
-
-def body(summary: RunSummary) -> str:
-    """All sections."""
+def body(summary: RunSummary, *, audit: AuditFigures, examples: Sequence[Pair] = (), steps: int = 0) -> str:
+    """All sections. `steps` is the number of rows that are steps of chains, beside the whole pairs."""
     sections = (
-        _head(summary),
+        _head(summary, steps),
+        _examples(examples),
         _making(summary),
-        _funnel(summary),
-        _contrast(summary),
-        _lengths(summary),
-        _cost(summary),
+        funnel(summary),
+        contrast(summary),
+        bias(summary, audit),
+        cost(summary),
         _columns(),
         LIMITS,
+        _license(summary.facts),
         _citation(),
     )
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def _head(summary: RunSummary) -> str:
+def _head(summary: RunSummary, steps: int) -> str:
     facts = summary.facts
-    return "\n\n".join(
-        [
-            f"# {plain(facts.name)}",
-            f"{summary.pairs:,} preference pairs for {code(facts.target_model)}. {_nature(facts)} "
-            f"Made with the recipe {code(facts.recipe)} of clair; the method is that of [CLAIR and APO]({PAPER}).",
-            block(LOADING, "python"),
-            "Prompts are explicit and conversational, the layout that TRL recommends. `rejects` are the "
-            "rows that gave no pair, with the reason. (`load_dataset` opens a configuration without rows "
-            "only as a stream.)",
-        ]
-    )
+    parts = [
+        f"# {plain(facts.name)}",
+        f"{summary.pairs:,} preference pairs for {code(facts.target_model)}. {_nature(facts)} "
+        f"Made with the recipe {code(facts.recipe)} of clair, a tool for the method of [CLAIR and APO]({PAPER}).",
+        *([SANDBOX] if facts.settings.get("target") == "sandbox" else []),
+        block(LOADING, "python"),
+        "Prompts are explicit and conversational, the layout that TRL recommends: its `DPOTrainer` takes the pairs as "
+        "they are, and `clair train-apo` as well.",
+        rejects_only(
+            "`rejects` are the rows that gave no pair, with the reason. (`load_dataset` opens a configuration without "
+            "rows only as a stream.)\n\n" + block(LOADING_REJECTS, "python")
+        ),
+    ]
+    if steps:
+        parts.append(
+            f"Beside the whole pairs there are {steps:,} rows that are steps of chains: each makes one more edit of "
+            "its whole pair, which `parent_id` names. Leave out the rows that have a `parent_id`, or the pairs that "
+            "these name, and no edit counts twice."
+        )
+    return "\n\n".join(parts)
 
 
 def _nature(facts: RunFacts) -> str:
-    if facts.recipe != "clair":
-        return "Each `chosen` is the better of two answers to the prompt."
-    return (
-        f"Each `rejected` is an answer to the prompt, each `chosen` the same answer after {code(facts.reviser_model)} "
-        "improved it, so that the difference between the two is the improvement and little else."
-    )
+    reviser, judge = code(facts.reviser_model), code(facts.judge_model or facts.reviser_model)
+    better = "Each `chosen` is the better of two answers to the prompt"
+    revised = f"Each `rejected` is an answer to the prompt, each `chosen` the same answer after {reviser}"
+    little_else = "so that the difference between the two is the improvement and little else."
+    sentences = {
+        "clair": f"{revised} improved it, {little_else}",
+        "constitutional": f"{revised} criticized it in the light of a principle and revised it, {little_else}",
+        "worsen": f"Each `chosen` is an answer to the prompt, each `rejected` the same answer after {reviser} put "
+        f"mistakes into it, {little_else}",
+        "judge_on_policy": f"{better} by the same model, as {judge} judged them.",
+        "judge_off_policy": f"{better} by different models, as {judge} judged them.",
+        "stronger_preferred": f"Each `rejected` is the target's answer to the prompt, each `chosen` that of {reviser}.",
+        "best_of_n": "Each `chosen` is the best of several answers to the prompt, each `rejected` the worst.",
+    }
+    return sentences.get(facts.recipe, f"{better}.")
+
+
+def _examples(pairs: Sequence[Pair]) -> str:
+    if not pairs:
+        return ""
+    drawn = "Drawn by a hash of their ids, not picked. Long texts are cut where `[…]` stands."
+    return "\n\n".join(["## Examples", drawn, *map(example, pairs)])
 
 
 def _making(summary: RunSummary) -> str:
     facts = summary.facts
-    rows = [["target", code(facts.target_model)], ["reviser", code(facts.reviser_model)]]
+    rows = [
+        ["prompts", code(str(facts.settings.get("prompts", "unknown")))],
+        ["target", code(facts.target_model)],
+        ["reviser", code(facts.reviser_model)],
+    ]
     if facts.judge_model is not None:
         rows.append(["judge", code(facts.judge_model)])
     rows += [[f"template {code(name)}", f"sha256 {code(text)}"] for name, text in sorted(facts.templates.items())]
     rows += [[f"version of {code(name)}", code(text)] for name, text in sorted(facts.versions.items())]
-    settings = [[code(key), code(_value(value))] for key, value in clean(facts.settings).items()]
+    settings = [
+        [code(key), code(_value(value))]
+        for key, value in clean(facts.settings).items()
+        if key not in OPERATION and value not in (None, [], {})
+    ]
     return "\n\n".join(
         [
             "## How it was made",
             block(without_passwords(facts.command), "bash"),
             table(["part", "identity"], rows),
             *([table(["setting", "value"], settings)] if settings else []),
+            "Not listed are settings without a value, and those of speed and limits; `run.json` has them all.",
         ]
     )
 
@@ -116,66 +163,10 @@ def _value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _funnel(summary: RunSummary) -> str:
-    rows = [["input rows", "", f"{summary.rows:,}", ""]]
-    for it in summary.rejects:
-        rows.append([code(it.stage), code(it.reason), f"-{it.rows:,}", _share(it.rows, summary.rows)])
-    rows.append(["pairs", "", f"{summary.pairs:,}", _share(summary.pairs, summary.rows)])
-    attempts = ", ".join(f"{number}: {pairs:,}" for number, pairs in summary.attempts.items()) or "none"
-    protocols = ", ".join(f"{code(name)}: {pairs:,}" for name, pairs in summary.protocols.items()) or "none"
-    return "\n\n".join(
-        [
-            "## Funnel",
-            table(["stage", "reason", "rows", "share"], rows),
-            f"Pairs by number of attempts: {attempts}. Pairs by protocol: {protocols}.",
-        ]
-    )
-
-
-def _contrast(summary: RunSummary) -> str:
-    if not summary.contrast:
-        return "## Contrast\n\nNo pairs."
-    rows = [[_CONTRAST_LABELS[name], *_cells(value)] for name, value in summary.contrast.items()]
-    return "## Contrast\n\n" + table(["chosen beside rejected", *_QUARTILES], rows)
-
-
-def _lengths(summary: RunSummary) -> str:
-    lengths = summary.lengths
-    if lengths is None:
-        return "## Length\n\nNo pairs."
-    rows = [["chosen", *_cells(lengths.chosen)], ["rejected", *_cells(lengths.rejected)]]
-    return "\n\n".join(
-        [
-            "## Length",
-            table(["words", *_QUARTILES], rows),
-            f"Chosen is longer in {lengths.chosen_longer:.1%} of the pairs, shorter in "
-            f"{lengths.chosen_shorter:.1%} and of the same length in {lengths.equal:.1%}. "
-            "Far from balance, a model trained on the pairs may learn length instead of quality.",
-        ]
-    )
-
-
-def _cost(summary: RunSummary) -> str:
-    per_pair = summary.cost_per_pair_usd
-    rows = [
-        ["prompt tokens", _total(summary.prompt_tokens, ",.0f")],
-        ["completion tokens", _total(summary.completion_tokens, ",.0f")],
-        ["cost, US dollars", _total(summary.cost_usd, ",.4f")],
-        ["cost per pair, rejects included", "unknown" if per_pair is None else f"{per_pair:,.6f}"],
-    ]
-    return "## Cost\n\n" + table(["what", "amount"], rows)
-
-
 def _columns() -> str:
-    return "\n\n".join(
-        [
-            "## Columns",
-            "Configuration `default`:",
-            _column_table(PAIR_COLUMNS),
-            "Configuration `rejects`:",
-            _column_table(REJECT_COLUMNS),
-        ]
-    )
+    rejects = "\n\n".join(["Configuration `rejects`:", _column_table(REJECT_COLUMNS)])
+    parts = ["## Columns", "Configuration `default`:", _column_table(PAIR_COLUMNS), rejects_only(rejects)]
+    return "\n\n".join(parts)
 
 
 def _column_table(columns: tuple[Column, ...]) -> str:
@@ -184,22 +175,16 @@ def _column_table(columns: tuple[Column, ...]) -> str:
     return table(["column", "type", "meaning"], rows)
 
 
+def _license(facts: RunFacts) -> str:
+    models = dict.fromkeys(filter(None, (facts.target_model, facts.reviser_model, facts.judge_model)))
+    return (
+        "## License\n\nThe license in the head of this card is that of the collection. The prompts keep the license of "
+        "their source, which the column `source` names. The other text was written by "
+        f"{' and '.join(map(code, models))}; the terms under which these models are offered apply to it, and may "
+        "restrict what may be trained on it."
+    )
+
+
 def _citation() -> str:
     method = f"The method is from [Anchored Preference Optimization and Contrastive Revisions]({PAPER})."
     return "\n\n".join(["## Citation", method, block(CITATION, "bibtex")])
-
-
-_QUARTILES = ("first quartile", "median", "third quartile")
-
-
-def _cells(value: Quartiles) -> list[str]:
-    return [f"{it:.3g}" if abs(it) < 100 else f"{it:,.0f}" for it in (value.q1, value.median, value.q3)]
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else ""
-
-
-def _total(total: Total, form: str) -> str:
-    known = format(total.known, form)
-    return known if not total.unknown_rows else f"unknown ({known} without {total.unknown_rows:,} rows)"

@@ -11,16 +11,18 @@ from dataclasses import fields
 from typing import Any
 
 from clair.errors import LedgerError
-from clair.records import Contrast, Message, Outcome, Pair, Reject, Spent
+from clair.records import Contrast, Edit, Message, Outcome, Pair, Reject, Spent
 
 _NESTED = {"contrast": Contrast, "spent": Spent}
+_LATER = {"edits", "parent_id", "step"}
+"""Fields that the first ledgers lack; at their default they are left out."""
 _KINDS: dict[str, type[Pair] | type[Reject]] = {"pair": Pair, "reject": Reject}
 
 
 def encode_outcome(outcome: Outcome) -> bytes:
     """The outcome as one JSON object. ASCII only, so even text with lone surrogates survives."""
     kind = "pair" if isinstance(outcome, Pair) else "reject"
-    body = {name: _nested(name, value) for name, value in _fields(outcome).items()}
+    body = {name: _nested(name, value) for name, value in _fields(outcome).items() if name not in _LATER or value}
     return json.dumps({"kind": kind, **body}, separators=(",", ":")).encode("ascii")
 
 
@@ -39,6 +41,8 @@ def decode_outcome(body: bytes) -> Outcome:
         values["prompt"] = tuple(
             Message(role=message["role"], content=message["content"]) for message in values["prompt"]
         )
+        if "edits" in values:
+            values["edits"] = tuple(Edit(*edit) for edit in values["edits"])
         return kind(**values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise LedgerError(

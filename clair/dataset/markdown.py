@@ -10,6 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+START, END = "<!-- clair:card -->", "<!-- /clair:card -->"
+"""Between these stands what clair writes. A card on the Hub keeps what others write outside of them."""
+REJECTS_START, REJECTS_END = "<!-- clair:rejects -->", "<!-- /clair:rejects -->"
+"""Between these stands what a publication without its rejects leaves out."""
+
+_MARK = re.compile(r"<!--(?=\s*/?clair:)")
+
 
 def code(text: str) -> str:
     """The text as an inline code span for one table cell or line. Line breaks become spaces."""
@@ -40,14 +47,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+def rejects_only(text: str) -> str:
+    """The text, marked as one that only a publication with rejects has."""
+    return f"{REJECTS_START}\n\n{text}\n\n{REJECTS_END}"
+
+
 def one_line(text: str) -> str:
     """The text without line breaks and unprintable characters. In YAML a line `---` would end the front matter."""
     return " ".join(_printable(text).split())
 
 
 def _printable(text: str) -> str:
-    """Without control characters, lone surrogates and marks that reorder what is around them."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """Without control characters, lone surrogates, marks that reorder what is around them, and the card's own marks."""
+    shown = "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return _MARK.sub("<! --", shown)
 
 
 def _longest_run(text: str) -> int:

@@ -13,10 +13,11 @@ import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from clair.dataset.storage import replace_text
-from clair.dataset.summary import Quartiles, RunSummary
+from clair.dataset.summary import Quartiles, RunSummary, StageSpent
+from clair.records import Stage
 
 _USERINFO = re.compile(r"(?<=//)[^/@\s]+@")
 _PACKAGES = ("datasets", "httpx", "openai", "pyarrow", "rapidfuzz")
@@ -59,6 +60,7 @@ def _figures(summary: RunSummary) -> dict[str, Any]:
     lengths = summary.lengths
     return {
         "counts": {"rows": summary.rows, "pairs": summary.pairs, "rejects": summary.rejected},
+        "step_pairs": summary.step_pairs,
         "rejects": [
             {"stage": it.stage, "reason": it.reason, "rows": it.rows, "cost_usd": it.cost_usd} for it in summary.rejects
         ],
@@ -83,7 +85,29 @@ def _figures(summary: RunSummary) -> dict[str, Any]:
             "rows_without_cost": summary.cost_usd.unknown_rows,
             "per_pair_usd": summary.cost_per_pair_usd,
         },
+        "stages": {name: _stage(spent) for name, spent in sorted(summary.stages.items(), key=_in_order)},
     }
+
+
+def _stage(spent: StageSpent) -> dict[str, Any]:
+    return {
+        "requests": spent.requests,
+        "prompt_tokens": spent.prompt_tokens,
+        "completion_tokens": spent.completion_tokens,
+        "cost_usd": None if spent.cost_usd is None else _dollars(spent.cost_usd),
+        "known_usd": _dollars(spent.known_usd),
+        "requests_without_cost": spent.requests_without_cost,
+    }
+
+
+def _dollars(usd: float) -> float:
+    """To the billionth: the last bits of the ledger's sums depend on the order in which answers came."""
+    return round(usd, 9)
+
+
+def _in_order(item: tuple[str, StageSpent]) -> tuple[int, str]:
+    stages = get_args(Stage)
+    return (stages.index(item[0]) if item[0] in stages else len(stages), item[0])
 
 
 def _quartiles(value: Quartiles) -> dict[str, float]:

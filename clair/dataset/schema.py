@@ -36,11 +36,15 @@ PAIR_COLUMNS = (
     Column("prompt", "messages", "the conversation, ending with a user turn"),
     Column("chosen", "messages", "the better answer, one assistant turn"),
     Column("rejected", "messages", "the worse answer, one assistant turn"),
-    Column("rationale", "string", "the reviser's reasoning"),
+    Column("rationale", "string", "the reviser's reasoning, or the judge's (there A is `chosen` and B `rejected`)"),
     Column("recipe", "string", "how the pair was made"),
-    Column("protocol", "string", "how the reviser answered: `edits` or `rewrite`"),
-    Column("target_model", "string", "the model whose answers are improved"),
-    Column("reviser_model", "string", "the model that revised"),
+    Column(
+        "protocol",
+        "string",
+        "how the reviser answered: `edits` or `rewrite`; else `direct`, or who decided: `judge` or `checker`",
+    ),
+    Column("target_model", "string", "the model whose answers are improved; `column:NAME` for a given answer"),
+    Column("reviser_model", "string", "the model that revised it, or that wrote the answer beside it"),
     Column("judge_model", "string", "the model that judged, null without one", nullable=True),
     Column("attempts", "int64", "replies of the reviser that it took"),
     Column("edits", "int64", "separate changed spans"),
@@ -57,6 +61,8 @@ PAIR_COLUMNS = (
     Column("source", "string", "file or dataset of the prompt"),
     Column("source_index", "int64", "zero-based number of the record there"),
     Column("metadata", "string", "the input row's other columns, as JSON"),
+    Column("parent_id", "string", "in a step of a chain, the id of its whole pair; null in whole pairs", nullable=True),
+    Column("step", "int64", "in a step of a chain, its place from 1; null in whole pairs", nullable=True),
 )
 
 REJECT_COLUMNS = (
@@ -153,6 +159,8 @@ def _pair_values(pair: Pair) -> dict[str, Any]:
         "prompt_tokens": pair.spent.prompt_tokens,
         "completion_tokens": pair.spent.completion_tokens,
         "metadata": unicode_text(pair.metadata),
+        "parent_id": pair.parent_id,
+        "step": pair.step,
     }
 
 

@@ -81,9 +81,35 @@ class Lengths:
     equal: float
 
 
+@dataclass(frozen=True)
+class StageSpent:
+    """What the requests of one stage used, over every invocation of the run, as far as the servers said.
+
+    `known_usd` and the tokens are sums over the requests for which they are known; `requests_without_cost` is the
+    number of the others.
+    """
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    known_usd: float
+    requests_without_cost: int = 0
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The sum, None if a part of it is unknown."""
+        return None if self.requests_without_cost else self.known_usd
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What a run made and what it cost. `contrast` maps figure names to quartiles; empty without pairs."""
+    """What a run made and what it cost. `contrast` maps figure names to quartiles; empty without pairs.
+
+    `pairs` are whole pairs; `step_pairs`, the steps of their chains, count nowhere else.
+
+    `stages` maps "sample", "revise", ... to all that the run ever bought, also for rows that are no part of the
+    dataset as it is now; the other sums are over its rows.
+    """
 
     facts: RunFacts
     pairs: int
@@ -95,6 +121,8 @@ class RunSummary:
     prompt_tokens: Total
     completion_tokens: Total
     cost_usd: Total
+    stages: Mapping[str, StageSpent] = field(default_factory=dict)
+    step_pairs: int = 0
 
     @property
     def rejected(self) -> int:
@@ -151,6 +179,7 @@ class Tally:
         self._attempts: dict[int, int] = {}
         self._protocols: dict[str, int] = {}
         self._prompt_tokens, self._completion_tokens, self._cost_usd = Sum(), Sum(), Sum()
+        self._step_pairs = 0
 
     def watch(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         """Yield the outcomes unchanged, adding each."""
@@ -159,7 +188,10 @@ class Tally:
             yield outcome
 
     def add(self, outcome: Outcome) -> None:
-        """Count one outcome."""
+        """Count one outcome. Of a step of a chain nothing is counted but that it is there."""
+        if isinstance(outcome, Pair) and outcome.parent_id is not None:
+            self._step_pairs += 1
+            return
         self._add_spent(outcome.spent)
         if isinstance(outcome, Pair):
             self._add_pair(outcome)
@@ -185,7 +217,7 @@ class Tally:
         cost.add(reject.spent.cost_usd)
         self._rejects[reject.stage, reject.reason] = (rows + 1, cost)
 
-    def summary(self, facts: RunFacts) -> RunSummary:
+    def summary(self, facts: RunFacts, *, stages: Mapping[str, StageSpent] | None = None) -> RunSummary:
         """The figures so far. Rejects are sorted by number, then by stage and reason."""
         rejects = [
             Rejected(stage, reason, rows, cost.total().value) for (stage, reason), (rows, cost) in self._rejects.items()
@@ -202,6 +234,8 @@ class Tally:
             prompt_tokens=self._prompt_tokens.total(),
             completion_tokens=self._completion_tokens.total(),
             cost_usd=self._cost_usd.total(),
+            stages=dict(stages or {}),
+            step_pairs=self._step_pairs,
         )
 
     def _lengths(self) -> Lengths:

@@ -9,7 +9,7 @@ atomic. Otherwise the old shards are removed before the new ones get their names
 the two leaves fewer rows than the card promises, which `datasets.load_dataset` refuses, and writing again
 from the ledger repairs it.
 
-Layout for the Hub: zstd, page index, content-defined chunks (a later upload transfers only what changed),
+Layout for the Hub: zstd, page index and checksums, content-defined chunks (a later upload transfers only what changed),
 and row groups small enough for the dataset viewer. An empty split is a file without row groups; a row group
 of no rows would make `load_dataset` fail.
 """
@@ -138,6 +138,7 @@ def _open(path: Path, kind: Kind) -> Any:
         SCHEMAS[kind],
         compression="zstd",
         write_page_index=True,
+        write_page_checksum=True,
         use_content_defined_chunking=True,
     )
 

@@ -21,6 +21,7 @@ import aiohttp
 import httpx2
 import openai
 
+from clair.endpoints.bounds import UnboundedReply
 from clair.endpoints.reply import MalformedBody
 from clair.records import Reason
 
@@ -30,10 +31,13 @@ _NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "bill
 _BAD_OPTION = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 _NO_MODEL = frozenset({"model_not_found", "invalid_model"})
 
+_SHOWN = 300
+_TRUST = "Certificates are always checked; one of your own authority is trusted if SSL_CERT_FILE names that authority's"
+
 LONGEST_RETRY_AFTER_S = 600.0
 """A server that asks for a longer wait ends the run, which can be resumed then."""
 
-FAILURES = (openai.APIError, aiohttp.ClientError, MalformedBody, TimeoutError, asyncio.TimeoutError)
+FAILURES = (openai.APIError, aiohttp.ClientError, MalformedBody, UnboundedReply, TimeoutError, asyncio.TimeoutError)
 """Every exception that `classify` understands. Others are mistakes in this program and must surface."""
 
 
@@ -53,6 +57,8 @@ def classify(error: Exception) -> Verdict:
         return _status(error)
     if isinstance(error, MalformedBody):
         return Verdict("retry", "malformed_body", str(error))
+    if isinstance(error, UnboundedReply):
+        return Verdict("row", "malformed_body", str(error))  # it was paid for, and would come again
     return _transport(error)
 
 
@@ -60,9 +66,10 @@ def _transport(error: Exception) -> Verdict:
     chain = list(_causes(error))
     # The aiohttp transport reports a dropped connection as a connect timeout: ask the exception below it.
     dropped = any(isinstance(e, aiohttp.ClientConnectionError) and not _is_timeout(e) for e in chain)
-    what = f"{type(chain[-1]).__name__}: {chain[-1]}".rstrip(": ")
+    words = " ".join(str(chain[-1]).split())[:_SHOWN]
+    what = f"{type(chain[-1]).__name__}: {words}".rstrip(": ")
     if any(isinstance(e, aiohttp.ClientSSLError) for e in chain):
-        return Verdict("stop", "connection", f"the TLS connection is not trusted or failed ({what})")
+        return Verdict("stop", "connection", f"the TLS connection is not trusted or failed ({what}). {_TRUST}")
     if any(isinstance(e, aiohttp.ClientPayloadError | httpx2.DecodingError) for e in chain):
         return Verdict("retry", "malformed_body", f"the reply broke off ({what})")
     if not dropped and any(_is_timeout(e) for e in chain):
@@ -117,10 +124,10 @@ def _advice(status: int, codes: set[str], body: object) -> str:
 
 
 def error_text(body: object) -> str:
-    """The message in an error's body, at most 300 characters."""
+    """The message in an error's body, at most `_SHOWN` characters."""
     fields = _mapping(body)
     message = fields.get("message") or fields.get("detail") or body or "no message"
-    return " ".join(str(message).split())[:300]
+    return " ".join(str(message).split())[:_SHOWN]
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -150,7 +157,7 @@ def _seconds(value: str | None) -> float | None:
 def _date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
 

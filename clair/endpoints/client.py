@@ -14,6 +14,7 @@ import httpx
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
 
+from clair.endpoints.bounds import PLAIN, bound
 from clair.endpoints.spec import EndpointSpec
 from clair.errors import UsageError
 
@@ -134,7 +135,8 @@ def _http_client(max_connections: int, transport: Transport | None) -> Any:
         return httpx.AsyncClient(transport=transport, timeout=_TIMEOUT.as_dict()["connect"], follow_redirects=False)
     # max_connections=None would mean aiohttp's own default of 100, and the client's default is 1,000.
     limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_S)
-    return DefaultAioHttpClient(limits=limits, **common)
+    hooks = {"response": [bound]}
+    return DefaultAioHttpClient(limits=limits, headers=PLAIN, event_hooks=hooks, **common)
 
 
 def sockets_available(wanted: int) -> int:

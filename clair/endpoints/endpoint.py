@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import json
 import os
@@ -133,6 +134,12 @@ class Endpoint:
             prices=prices or {},
             clock=clock,
         )
+
+    def sampled_with(self, sampling: Sampling) -> Endpoint:
+        """The same model behind the same limits, asked with other sampling parameters. Closed with this one."""
+        other = copy.copy(self)
+        other._sampling = sampling
+        return other
 
     def body(self, messages: Sequence[Message], sample_index: int) -> dict[str, object]:
         """The request's JSON body, exactly as sent; the content key is made of it. No API key, no URL."""

@@ -58,9 +58,11 @@ async def _listed(client: Client, spec: EndpointSpec, key: Secret) -> _ModelList
         raise EndpointUnusable(key.redact(_refused(client, spec, key, error))) from None
     except FAILURES as error:
         verdict = classify(error)
-        says = "Nothing answers at" if verdict.action == "retry" else "No trust in"
+        detail = key.redact(verdict.detail)
+        if verdict.action != "retry":
+            raise EndpointUnusable(f"{client.base_url}: {detail}.") from None
         raise EndpointUnusable(
-            f"{says} {client.base_url} ({key.redact(verdict.detail)}). Is the server running, and is this its base URL?"
+            f"Nothing answers at {client.base_url} ({detail}). Is the server running, and is this its base URL?"
         ) from None
     return _read_list(client, raw, key)
 

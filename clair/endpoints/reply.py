@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from clair.endpoints.pricing import Price
 from clair.records import Completion, Usage
@@ -25,6 +25,22 @@ class Reply:
 
 class MalformedBody(Exception):
     """A 200 reply that is not a chat completion. The message says what it is instead."""
+
+
+_MOST_TOKENS = 2**53
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens as servers report it; None for what cannot be one, such as a negative number.
+
+    A wrong count must neither lower the cost of a run nor lose an answer that was paid for.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MOST_TOKENS:
+        return None
+    return int(value)
+
+
+_Count = Annotated[int | None, BeforeValidator(_count)]
 
 
 class _Part(BaseModel):
@@ -44,12 +60,12 @@ class _Choice(BaseModel):
 
 
 class _PromptDetails(BaseModel):
-    cached_tokens: int | None = None
+    cached_tokens: _Count = None
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
     prompt_tokens_details: _PromptDetails | None = None
 
 

@@ -81,12 +81,14 @@ def _split(text: str) -> tuple[str | None, str]:
 def _check_model(model: str) -> None:
     if not model:
         raise UsageError(f"No model before the @. {FORMS}")
-    if "://" in model:
-        raise UsageError(f"The part before the last @http is not a model name: it holds a URL. {FORMS}")
+    if "//" in model:
+        raise UsageError(f"The part that should be a model name holds a URL. {FORMS}")
+    if model.endswith("@"):
+        raise UsageError(f"No base URL after the @. {FORMS}")
     if any(character.isspace() for character in model):
         raise UsageError(f"The model name {model!r} holds white space. {FORMS}")
     if found := _HOST_WITHOUT_SCHEME.search(model):
-        raise UsageError(f"{model!r}: a base URL starts with http:// or https://. Write @http://{found[0][1:]}")
+        raise UsageError(f"A base URL starts with http:// or https://. Write @http://{found[0][1:]}")
 
 
 def _base_urls(text: str) -> tuple[str, ...]:

@@ -67,9 +67,11 @@ class Claims:
         self._verdicts[verdict] += 1
         self._scratch.execute("UPDATE claims SET kind = ?, reason = ? WHERE id = ?", (*verdict, row_id))
 
-    def ids(self, kind: Kind) -> Iterator[str]:
-        """The ids of the rows that ended as `kind`, in input order."""
-        found = self._scratch.execute("SELECT id FROM claims WHERE kind = ? ORDER BY ordinal, id", (kind,))
+    def ids(self, kind: Kind | None) -> Iterator[str]:
+        """The ids of the rows that ended as `kind`, or in either way, in input order."""
+        found = self._scratch.execute(
+            "SELECT id FROM claims WHERE kind = coalesce(?, kind) ORDER BY ordinal, id", (kind,)
+        )
         return (row_id for (row_id,) in found)
 
     def counts(self) -> Counts:

@@ -157,12 +157,12 @@ class Ledger:
             raise database.explain(self.path, error) from error
         await durable
 
-    def outcomes(self, kind: Kind) -> Iterator[bytes]:
-        """The bodies of this pass's rows that ended as `kind`, in input order, one at a time."""
+    def outcomes(self, kind: Kind | None = None) -> Iterator[bytes]:
+        """The bodies of this pass's rows that ended as `kind`, or in either way, in input order, one at a time."""
         for row_id in self._claims.ids(kind):
             found = self._one("SELECT kind, body FROM outcomes WHERE id = ?", row_id)
             # Otherwise its put_outcome is still under way.
-            if found and found[0] == kind:
+            if found and kind in (None, found[0]):
                 yield self._unpack(found[1])
 
     def counts(self) -> Counts:

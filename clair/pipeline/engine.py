@@ -9,33 +9,53 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from clair.contrast import Gate
-from clair.dataset.codec import encode_outcome
 from clair.errors import RowFailure
-from clair.ledger.store import Ledger
+from clair.ledger.claims import Kind
+from clair.ledger.store import Ledger, StoredOutcome
 from clair.pipeline.answers import Answers, Stopping
 from clair.pipeline.progress import Progress
-from clair.recipes.base import Draft, Plan, Steps
-from clair.records import RETRYABLE, Ask, Completion, Outcome, Pair, Row
+from clair.recipes.base import Draft, Piece, Plan
+from clair.records import RETRYABLE, Ask, Check, Completion, Reject, Row, Spent
+
+
+class _Paid(Protocol):
+    @property
+    def spent(self) -> Spent: ...
+
+
+Made = TypeVar("Made", bound=_Paid)
+"""What a recipe makes of a row that is not rejected: a pair, or what an evaluation compares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[Made]):
+    """How outcomes are kept in the ledger."""
+
+    encode: Callable[[Made | Reject], bytes]
+    decode: Callable[[bytes], Made | Reject]
 
 
 class Derivation(NamedTuple):
-    """What outcomes are computed with, besides the answers: the gate, the parser's version, how often is asked."""
+    """What outcomes are computed with, besides the answers: the gate, the parser's version, how often is asked, and
+    the checker's source."""
 
     gate: Gate
     allow_talk: bool
     parser: int
     max_attempts: int
+    checker: str | None = None
 
     @property
     def text(self) -> str:
         """The ledger's name for it."""
-        return json.dumps([asdict(self.gate), self.allow_talk, self.parser, self.max_attempts])
+        checker = [] if self.checker is None else [self.checker]
+        return json.dumps([asdict(self.gate), self.allow_talk, self.parser, self.max_attempts, *checker])
 
     def settles(self, earlier: str) -> bool:
         """Whether a row finished under `earlier` gets no further attempts: it had as many as are allowed now."""
@@ -46,50 +66,71 @@ class Derivation(NamedTuple):
         return self._replace(max_attempts=_attempts(earlier))
 
 
+def _of_refusal(refusal: RowFailure, attempts: int) -> str:
+    """The derivation of a row that is turned away unasked: nothing matters but why.
+
+    It keeps how many attempts the row was finished with before, should another invocation let it in again.
+    """
+    return json.dumps(["refused", refusal.reason, refusal.detail, attempts])
+
+
 def _attempts(derivation: str) -> int:
     return int(json.loads(derivation)[3])
 
 
 class Todo(NamedTuple):
-    """A row to be driven.
+    """A row to be driven, or to be turned away if there is a `refusal`.
 
     `earlier` is the derivation under which an earlier invocation finished it, None if none did; with
-    `finished_before`, further attempts are not bought for it.
+    `finished_before`, further attempts are not bought for it. `derivation` is that of the outcome to come, `spent` what
+    a row that is refused now was bought for earlier.
     """
 
     row: Row
-    duplicate: bool
-    finished_before: bool
-    earlier: str | None
+    refusal: RowFailure | None
+    derivation: str
+    finished_before: bool = False
+    earlier: str | None = None
+    spent: Spent = Spent()
 
 
 READ_AHEAD = 64  # rows read per visit to the reading thread: enough to hide its latency, too few to weigh anything
 
 
-class Engine:
-    """One invocation over one stream of rows. `derivation` is what outcomes come from besides the answers."""
+class Engine(Generic[Made]):
+    """One invocation over one stream of rows.
+
+    `derivation` is what outcomes come from besides the answers; `refuse` says of each row, in input order, why it is
+    turned away unasked, or None.
+    """
 
     def __init__(
         self,
         rows: Iterator[Row],
         *,
-        recipe: Callable[[Row, Plan], Steps],
+        recipe: Callable[[Row, Plan], Piece[Made | Reject]],
+        codec: Codec[Made],
         plan: Plan,
         answers: Answers,
         ledger: Ledger,
         derivation: Derivation,
         progress: Progress,
+        refuse: Callable[[Row], RowFailure | None],
         target_pairs: int | None = None,
+        checker: Callable[[Check], float] | None = None,
     ) -> None:
         self._rows = rows
         self._recipe = recipe
+        self._codec = codec
         self.plan = plan
         self._answers = answers
         self._ledger = ledger
         self._derivation = derivation
         self._progress = progress
         self._target_pairs = target_pairs
-        self._buffer: list[Row] = []
+        self._checker = checker
+        self._refuse = refuse
+        self._buffer: list[tuple[Row, RowFailure | None]] = []
         self._freed = asyncio.Event()
         self._failure: Exception | None = None
         self._unvisited = 0
@@ -120,8 +161,8 @@ class Engine:
 
     async def _start_all(self, capacity: Callable[[], int], in_flight: set[asyncio.Task[None]]) -> None:
         try:
-            while (row := await self._next(capacity)) is not None:
-                todo = self._todo(row)
+            while (found := await self._next(capacity)) is not None:
+                todo = self._todo(*found)
                 if todo is not None:
                     self._progress.rows_in_flight += 1
                     task = asyncio.create_task(self._process(todo))
@@ -132,7 +173,7 @@ class Engine:
 
     async def _process(self, todo: Todo) -> None:
         try:
-            await self._commit(todo.row, await self._end(todo), self._derivation)
+            await self._commit(todo.row, await self._end(todo), todo.derivation)
         except Stopping:
             await self._regate(todo)
         except Exception as failure:
@@ -151,23 +192,28 @@ class Engine:
             return
         try:
             outcome = await self._end(todo._replace(finished_before=True))
-            await self._commit(todo.row, outcome, self._derivation.without_further_attempts(todo.earlier))
+            await self._commit(todo.row, outcome, self._derivation.without_further_attempts(todo.earlier).text)
         except Stopping:
             pass
         except Exception as failure:
             self.stop(failure)
 
-    async def _next(self, capacity: Callable[[], int]) -> Row | None:
-        """The next row, once there is room for it; None at the end of the input or of what was asked for."""
+    async def _next(self, capacity: Callable[[], int]) -> tuple[Row, RowFailure | None] | None:
+        """The next row, once there is room for it, and why it is refused if it is; None at the end of the input or of
+        what was asked for.
+        """
         while not self._satisfied and self._full(capacity()):
             self._freed.clear()
             await self._freed.wait()
         if self._satisfied or (self._answers.stopping and self._unvisited <= 0):
             return None
         if not self._buffer:
-            self._buffer = await asyncio.to_thread(lambda: list(islice(self._rows, READ_AHEAD)))
+            self._buffer = await asyncio.to_thread(self._read)
             self._buffer.reverse()
         return self._buffer.pop() if self._buffer else None
+
+    def _read(self) -> list[tuple[Row, RowFailure | None]]:
+        return [(row, self._refuse(row)) for row in islice(self._rows, READ_AHEAD)]
 
     @property
     def _satisfied(self) -> bool:
@@ -182,66 +228,79 @@ class Engine:
             self._target_pairs is not None and self._progress.pairs + rows >= self._target_pairs
         )
 
-    def _todo(self, row: Row) -> Todo | None:
+    def _todo(self, row: Row, refusal: RowFailure | None) -> Todo | None:
         """What is to be done for a row, None if an earlier invocation finished it under the same derivation."""
-        duplicate = not self._ledger.claim(row.id, row.ordinal)
-        if duplicate:
+        if row.problem is not None:
+            refusal = RowFailure("bad_row", row.problem, stage="sample")
+        if not self._ledger.claim(row.id, row.ordinal):
+            refusal = RowFailure("duplicate_prompt", "an earlier row has the same prompt", stage="sample")
             row = dataclasses.replace(row, id=f"{row.id}-{row.ordinal}")
             self._ledger.claim(row.id, row.ordinal)
         stored = self._ledger.outcome(row.id)
-        settled = False
-        if stored is not None:
-            self._unvisited -= 1
-            settled = stored.reason not in RETRYABLE
-            if settled and stored.derivation == self._derivation.text:
-                self._progress.record(stored.kind, stored.reason, resumed=True)
-                return None
-            settled = settled and self._derivation.settles(stored.derivation)
-        earlier = None if stored is None else stored.derivation
-        return Todo(row, duplicate=duplicate, finished_before=settled, earlier=earlier)
+        todo = Todo(row, refusal, self._derivation.text if refusal is None else _of_refusal(refusal, 0))
+        return todo if stored is None else self._again(todo, stored)
 
-    async def _end(self, todo: Todo) -> Outcome:
+    def _again(self, todo: Todo, stored: StoredOutcome) -> Todo | None:
+        """The same for a row that an earlier invocation left with an outcome."""
+        self._unvisited -= 1
+        settled = stored.reason not in RETRYABLE
+        if todo.refusal is not None:
+            attempts = _attempts(stored.derivation) if settled else 0
+            spent = self._codec.decode(stored.body).spent
+            todo = todo._replace(derivation=_of_refusal(todo.refusal, attempts), spent=spent)
+        if settled and stored.derivation == todo.derivation:
+            self._progress.record(stored.kind, stored.reason, resumed=True)
+            return None
+        finished = settled and self._derivation.settles(stored.derivation)
+        return todo._replace(finished_before=finished, earlier=stored.derivation)
+
+    async def _end(self, todo: Todo) -> Made | Reject:
+        if todo.refusal is None:
+            return await self._drive(todo)
         draft = Draft(todo.row, self.plan)
-        if todo.duplicate:
-            return draft.reject(RowFailure("duplicate_prompt", "an earlier row has the same prompt", stage="sample"))
-        if todo.row.problem is not None:
-            return draft.reject(RowFailure("bad_row", todo.row.problem, stage="sample"))
-        return await self._drive(todo)
+        draft.spent = todo.spent
+        return draft.reject(todo.refusal)
 
-    async def _commit(self, row: Row, outcome: Outcome, derivation: Derivation) -> None:
-        reason = None if isinstance(outcome, Pair) else outcome.reason
+    async def _commit(self, row: Row, outcome: Made | Reject, derivation: str) -> None:
+        reason = outcome.reason if isinstance(outcome, Reject) else None
+        kind: Kind = "pair" if reason is None else "reject"
         await self._ledger.put_outcome(
             row.id,
             row.ordinal,
-            kind="pair" if reason is None else "reject",
+            kind=kind,
             reason=reason,
-            body=encode_outcome(outcome),
-            derivation=derivation.text,
+            body=self._codec.encode(outcome),
+            derivation=derivation,
         )
-        self._progress.record_outcome(outcome)
+        self._progress.record(kind, reason)
 
-    async def _drive(self, todo: Todo) -> Outcome:
+    async def _drive(self, todo: Todo) -> Made | Reject:
         steps = self._recipe(todo.row, self.plan)
         try:
-            asks = next(steps)
+            questions = next(steps)
             while True:
-                try:
-                    answers = await self._ask(asks, finished_before=todo.finished_before)
-                except RowFailure as failure:
-                    asks = steps.throw(failure)
-                else:
-                    asks = steps.send(answers)
+                questions = steps.send(await self._answered(questions, todo))
         except StopIteration as end:
-            outcome: Outcome = end.value
+            outcome: Made | Reject = end.value
             return outcome
 
-    async def _ask(self, asks: list[Ask], *, finished_before: bool) -> list[Completion]:
-        if len(asks) == 1:
-            return [await self._answers.get(asks[0], finished_before=finished_before)]
+    async def _answered(self, questions: Sequence[Ask] | Sequence[Check], todo: Todo) -> list[Any]:
+        """A result for each question: a Completion, the RowFailure in its place, or a checker's number."""
+        if len(questions) == 1:
+            return [await self._result(questions[0], todo)]
         results = await asyncio.gather(
-            *(self._answers.get(ask, finished_before=finished_before) for ask in asks), return_exceptions=True
+            *(self._result(question, todo) for question in questions), return_exceptions=True
         )
         for result in results:
-            if isinstance(result, BaseException):
+            if isinstance(result, BaseException) and not isinstance(result, RowFailure):
                 raise result
-        return [result for result in results if isinstance(result, Completion)]
+        return results
+
+    async def _result(self, question: Ask | Check, todo: Todo) -> Completion | RowFailure | float:
+        if isinstance(question, Check):
+            assert self._checker is not None
+            return await asyncio.to_thread(self._checker, question)
+        try:
+            return await self._answers.get(question, finished_before=todo.finished_before)
+        except RowFailure as failure:
+            return failure

@@ -1,4 +1,4 @@
-"""The run folder, written from the ledger: shards, card and run.json. A pure function of what the ledger holds."""
+"""The run folder, written from the ledger: shards, card, run.json, report. A pure function of what the ledger holds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from clair.dataset.card import write_card
+from clair.dataset.chain import with_steps
 from clair.dataset.codec import decode_outcome
 from clair.dataset.run_json import installed_versions, write_run_json
-from clair.dataset.summary import RunFacts, RunSummary, Tally
+from clair.dataset.summary import RunFacts, RunSummary, StageSpent, Tally
 from clair.dataset.writer import write_split
 from clair.errors import ClairError
 from clair.ledger.store import Ledger
-from clair.settings import GenerateSettings
+from clair.report.write import write_report
+from clair.settings import REVISING, GenerateSettings
 
 if TYPE_CHECKING:
     from clair.recipes.base import Plan
@@ -21,17 +23,19 @@ if TYPE_CHECKING:
 
 
 def write_run_folder(settings: GenerateSettings, ledger: Ledger, plan: Plan) -> RunSummary:
-    """Write data/, rejects/, README.md and run.json for the rows of this pass; returns their figures.
+    """Write data/, rejects/, README.md, run.json and report.html for the rows of this pass; returns their figures.
 
     Raises ClairError if the folder cannot be written; what was paid for is in the ledger all the same.
     """
     tally = Tally()
     try:
-        write_split(tally.watch(_outcomes(ledger, "pair")), settings.run_dir, "pairs")
+        pairs = _outcomes(ledger, "pair")
+        write_split(tally.watch(with_steps(pairs) if settings.chain else pairs), settings.run_dir, "pairs")
         write_split(tally.watch(_outcomes(ledger, "reject")), settings.run_dir, "rejects")
-        summary = tally.summary(_facts(settings, plan))
+        summary = tally.summary(_facts(settings, plan), stages=_stages(ledger))
         write_card(settings.run_dir, summary)
         write_run_json(settings.run_dir, summary)
+        write_report(settings.run_dir)
     except OSError as error:
         raise ClairError(
             f"cannot write the dataset into {settings.out!r}: {error.strerror or error}. Every answer is in its "
@@ -43,7 +47,10 @@ def write_run_folder(settings: GenerateSettings, ledger: Ledger, plan: Plan) -> 
 def command_line(settings: GenerateSettings) -> str:
     """The command that makes this run: settings that are not the defaults, in the order of the model."""
     words = ["clair", "generate"]
-    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
+    said = settings.model_dump(mode="json", exclude_defaults=True)
+    if settings.recipe not in REVISING:  # the default there is another, 1.0
+        said |= {"max_change": None if settings.max_change == 1.0 else settings.max_change}
+    for name, value in said.items():
         if name == "prompts":
             words.append(str(value))
         elif name == "prices" or value is None:
@@ -60,6 +67,10 @@ def _outcomes(ledger: Ledger, kind: str) -> Iterator[Outcome]:
     return map(decode_outcome, ledger.outcomes("pair" if kind == "pair" else "reject"))
 
 
+def _stages(ledger: Ledger) -> dict[str, StageSpent]:
+    return {stage: StageSpent(*spending) for stage, spending in ledger.totals().by_stage.items()}
+
+
 def _facts(settings: GenerateSettings, plan: Plan) -> RunFacts:
     return RunFacts(
         name=settings.run_dir.resolve().name,
@@ -67,6 +78,7 @@ def _facts(settings: GenerateSettings, plan: Plan) -> RunFacts:
         recipe=settings.recipe,
         target_model=plan.target_model,
         reviser_model=plan.reviser_model,
+        judge_model=plan.judge_model,
         settings=settings.model_dump(mode="json"),
         templates=dict(plan.templates.sha256),
         versions=installed_versions(),

@@ -5,7 +5,7 @@
 
 The assumptions come from recorded runs: answers of 7B to 8B chat models to 400 AlpacaEval prompts are about 450 tokens
 long (4 bytes a token), and GPT-4's 12 recorded CLAIR replies take 617 tokens for answers of 470, reasoning included.
-How long search/replace replies are depends on the answers; 300 is our assumption.
+How long search/replace replies, critiques and judgments are depends on the answers; 300 is our assumption.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
+from typing import NamedTuple
 
 from clair.endpoints.pricing import find_price
 from clair.endpoints.spec import parse_spec
+from clair.pipeline.parts import key_env_of, specs_of
+from clair.pipeline.planning import templates_of
 from clair.pipeline.run import expected_rows, read_input
-from clair.records import Outcome, Pair, Row
-from clair.settings import GenerateSettings
-from clair.templates import Template, Templates
+from clair.records import Outcome, Pair, Part, Row
+from clair.settings import REVISING, GenerateSettings
 
 BYTES_PER_TOKEN = 4
 ANSWER_TOKENS = 450
 REPLY_TOKENS = {"rewrite": 620, "edits": 300, "auto": 300}
+JUDGMENT_TOKENS = 300
 ATTEMPTS = 1.2
 LOOK_AT = 500  # rows read to learn how long the prompts are
 
@@ -110,12 +112,20 @@ def forecast(settings: GenerateSettings, *, finished: Sequence[Outcome] = ()) ->
     )
 
 
+class Question(NamedTuple):
+    """What one model is asked for a row: how often, and the mean tokens of one request and one reply."""
+
+    part: Part
+    times: float
+    prompt_tokens: float
+    reply_tokens: float
+
+
 def _measured(finished: Sequence[Outcome]) -> PerRow:
     count = len(finished)
     spent = [outcome.spent for outcome in finished]
-    sampled = sum(outcome.spent.prompt_tokens != 0 for outcome in finished)
     return PerRow(
-        requests=(sum(used.attempts for used in spent) + sampled) / count,
+        requests=sum(used.requests for used in spent) / count,
         prompt_tokens=_mean([used.prompt_tokens for used in spent]),
         completion_tokens=_mean([used.completion_tokens for used in spent]),
         cost_usd=_mean([used.cost_usd for used in spent]),
@@ -126,51 +136,66 @@ def _measured(finished: Sequence[Outcome]) -> PerRow:
 
 def _assumed(settings: GenerateSettings, rows: list[Row]) -> PerRow:
     prompt = _mean([_tokens(*(message["content"] for message in row.messages)) for row in rows]) or 0.0
-    given = [_tokens(row.response) for row in rows if row.response is not None]
+    given = [_tokens(text) for row in rows for text in (row.response, *row.answers) if text is not None]
     answer = _mean(given) or min(ANSWER_TOKENS, settings.max_tokens or ANSWER_TOKENS)
-    instructions = _tokens(*(text for _, text in _instructions(settings).sections))
-    sample = (prompt, answer) if settings.response_column is None else (0.0, 0.0)
-    reply = min(REPLY_TOKENS[settings.protocol], settings.reviser_max_tokens or REPLY_TOKENS[settings.protocol])
-    revise = (ATTEMPTS * (instructions + prompt + answer), ATTEMPTS * reply)
-    cost_usd, unpriced = _priced(settings, sample, revise)
+    asked = questions(settings, prompt, answer)
+    cost_usd, unpriced = _priced(settings, asked)
+    replies = f"replies of {_reply_tokens(settings):.0f}, {ATTEMPTS} attempts a row, "
     return PerRow(
-        requests=ATTEMPTS + (settings.response_column is None),
-        prompt_tokens=sample[0] + revise[0],
-        completion_tokens=sample[1] + revise[1],
+        requests=sum(question.times for question in asked),
+        prompt_tokens=sum(question.times * question.prompt_tokens for question in asked),
+        completion_tokens=sum(question.times * question.reply_tokens for question in asked),
         cost_usd=cost_usd,
         acceptance=None,
         unpriced=unpriced,
         basis=(
-            f"prompts of {prompt:.0f} tokens as they are; assumed: answers of {answer:.0f} tokens, replies of "
-            f"{reply:.0f}, {ATTEMPTS} attempts a row, every row a pair. clair preview measures them"
+            f"prompts of {prompt:.0f} tokens as they are; assumed: answers of {answer:.0f} tokens, "
+            f"{replies if settings.recipe in REVISING else ''}every row a pair. clair preview measures them"
         ),
     )
 
 
-def _instructions(settings: GenerateSettings) -> Template:
-    templates = Templates.load(Path(settings.template) if settings.template else None)
-    return templates.rewrite if settings.protocol == "rewrite" else templates.edits
+def questions(settings: GenerateSettings, prompt: float, answer: float) -> list[Question]:
+    """What is asked for one row with a prompt and answers of so many tokens."""
+    templates = templates_of(settings)
+    shown = {reading: _tokens(*(text for _, text in templates.of(reading).sections)) for reading in templates.names}
+    reply, judgment = _reply_tokens(settings), min(JUDGMENT_TOKENS, settings.judge_max_tokens or JUDGMENT_TOKENS)
+    samples = {"judge_on_policy": 2, "best_of_n": settings.candidates}.get(settings.recipe, 1)
+    rated = len(settings.candidate_columns) or settings.candidates
+    asked = [Question("target", samples, prompt, answer)]
+    if settings.recipe in REVISING:
+        rounds = settings.rounds if settings.recipe == "constitutional" else 1
+        critique = JUDGMENT_TOKENS if "critique" in shown else 0
+        instructions = shown["rewrite" if settings.protocol == "rewrite" else "edits"]
+        asked.append(Question("reviser", ATTEMPTS * rounds, instructions + prompt + answer + critique, reply))
+        if critique:
+            asked.append(Question("reviser", rounds, shown["critique"] + prompt + answer, critique))
+    else:
+        asked.append(Question("reviser", 1, prompt, answer))
+    if "score" in shown:
+        asked.append(Question("judge", rated, shown["score"] + prompt + answer, judgment))
+    asked.append(Question("judge", 2, shown.get("verdict", 0) + prompt + 2 * answer, judgment))
+    return [question for question in asked if question.part in settings.asked]
 
 
-def _priced(
-    settings: GenerateSettings, sample: tuple[float, float], revise: tuple[float, float]
-) -> tuple[float | None, tuple[str, ...]]:
+def _reply_tokens(settings: GenerateSettings) -> float:
+    return min(REPLY_TOKENS[settings.protocol], settings.reviser_max_tokens or REPLY_TOKENS[settings.protocol])
+
+
+def _priced(settings: GenerateSettings, asked: Sequence[Question]) -> tuple[float | None, tuple[str, ...]]:
     known: list[float] = []
-    unpriced = []
-    for spec, key_env, (prompt, completion) in (
-        (settings.target, settings.target_key_env, sample),
-        (settings.reviser, settings.reviser_key_env, revise),
-    ):
-        if spec is None or not prompt:
-            continue
+    unpriced: list[str] = []
+    specs = specs_of(settings)
+    for question in asked:
+        spec, key_env = specs[question.part], key_env_of(question.part, settings)
         endpoint = parse_spec(spec, env=os.environ, key_env=key_env)
         price = find_price(endpoint.model or "", endpoint.base_urls[0], settings.prices)
-        cost = None if price is None else price.cost_usd(round(prompt), round(completion))
+        cost = None if price is None else price.cost_usd(round(question.prompt_tokens), round(question.reply_tokens))
         if cost is None:
             unpriced.append(endpoint.model or spec)
         else:
-            known.append(cost)
-    return (sum(known) if known else None), tuple(unpriced)
+            known.append(cost * question.times)
+    return (sum(known) if known or not asked else None), tuple(dict.fromkeys(unpriced))
 
 
 def _tokens(*texts: str) -> float:

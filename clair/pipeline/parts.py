@@ -1,4 +1,4 @@
-"""The models that a run asks, opened and probed: target and reviser."""
+"""The models that a run asks, opened and probed: target, reviser and judge, those of them that the recipe needs."""
 
 from __future__ import annotations
 
@@ -13,34 +13,56 @@ from clair.errors import UsageError
 from clair.records import Part
 from clair.settings import SANDBOX, GenerateSettings
 
-SANDBOX_MODELS: dict[Part, str] = {"target": "sandbox-student", "reviser": "sandbox-teacher"}
+SANDBOX_MODELS: dict[Part, str] = {
+    "target": "sandbox-student",
+    "reviser": "sandbox-teacher",
+    "judge": "sandbox-teacher",
+}
 
 
 async def open_parts(settings: GenerateSettings, stack: AsyncExitStack) -> dict[Part, Endpoint]:
     """Every endpoint that the run asks, each probed; all are closed when `stack` closes.
 
+    A judge that is the reviser shares its connections and limits.
+
     Raises EndpointUnusable if a probe fails, UsageError if `max_cost` is set for a model without prices.
     """
-    parts: dict[Part, str] = {}
-    if settings.response_column is None and settings.target is not None:
-        parts["target"] = settings.target
-    assert settings.reviser is not None
-    parts["reviser"] = settings.reviser
+    parts = specs_of(settings)
     transport = _sandbox_transport(settings) if SANDBOX in parts.values() else None
     endpoints: dict[Part, Endpoint] = {}
     for part, text in parts.items():
-        endpoint = await _open(part, text, settings, transport if text == SANDBOX else None)
-        stack.push_async_callback(endpoint.aclose)
+        if part == "judge" and settings.judge is None and "reviser" in endpoints:
+            endpoint = endpoints["reviser"].sampled_with(sampling_of(part, settings))
+        else:
+            endpoint = await _open(part, text, settings, transport if text == SANDBOX else None)
+            stack.push_async_callback(endpoint.aclose)
         endpoints[part] = endpoint
         if settings.max_cost is not None:
-            _check_priced(endpoint, settings)
+            check_priced(endpoint, settings.max_cost)
     return endpoints
+
+
+def specs_of(settings: GenerateSettings) -> dict[Part, str]:
+    """The models that the run asks, as they were named."""
+    named: dict[Part, str | None] = {
+        "target": settings.target,
+        "reviser": settings.reviser,
+        "judge": settings.judge_spec,
+    }
+    return {part: text for part, text in named.items() if part in settings.asked and text is not None}
+
+
+def key_env_of(part: Part, settings: GenerateSettings) -> str:
+    """The environment variable with the key of one part."""
+    if part == "target":
+        return settings.target_key_env
+    return settings.judge_key_env if part == "judge" and settings.judge else settings.reviser_key_env
 
 
 async def _open(
     part: Part, text: str, settings: GenerateSettings, transport: httpx.AsyncBaseTransport | None
 ) -> Endpoint:
-    key_env = settings.target_key_env if part == "target" else settings.reviser_key_env
+    key_env = key_env_of(part, settings)
     return await Endpoint.connect(
         parse_spec(text, env=os.environ, key_env=key_env, sandbox_model=SANDBOX_MODELS[part]),
         sampling=sampling_of(part, settings),
@@ -60,6 +82,10 @@ def sampling_of(part: Part, settings: GenerateSettings) -> Sampling:
             top_p=settings.top_p,
             max_tokens=settings.max_tokens,
             seed=settings.seed,
+        )
+    if part == "judge":
+        return Sampling(
+            temperature=settings.judge_temperature, max_tokens=settings.judge_max_tokens, seed=settings.seed
         )
     return Sampling(
         temperature=settings.reviser_temperature, max_tokens=settings.reviser_max_tokens, seed=settings.seed
@@ -84,11 +110,12 @@ def _sandbox_transport(settings: GenerateSettings) -> httpx.AsyncBaseTransport:
     return SandboxTransport(faults=settings.sandbox_faults, seed=settings.seed or 0)
 
 
-def _check_priced(endpoint: Endpoint, settings: GenerateSettings) -> None:
+def check_priced(endpoint: Endpoint, max_cost: float) -> None:
+    """Raise UsageError if the budget could not be kept, because nobody knows what this model costs."""
     question = endpoint.body(({"role": "user", "content": "?"},), 0)
     if endpoint.worst_cost_usd(question) is None:
         raise UsageError(
-            f"--max-cost {settings.max_cost} cannot be kept: the largest cost of a request to {endpoint.model!r} is "
+            f"--max-cost {max_cost} cannot be kept: the largest cost of a request to {endpoint.model!r} is "
             "unknown. Set max_tokens, and in a --config file prices: "
             f"{{{endpoint.model}: [USD per million input tokens, USD per million output tokens]}}"
         )

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from clair.records import Outcome, Pair
-
 
 class Gauge(Protocol):
     """What an endpoint shows of itself while it works."""
@@ -28,11 +26,13 @@ class Progress:
     """Counters of one invocation. `total` is None while the input's length is unknown; with `target_pairs` the run
     ends at so many pairs if the rows last.
 
-    `resumed` rows were finished by an earlier invocation. `notes` are sentences for the user, in order.
+    `resumed` rows were finished by an earlier invocation. `noun` says what rows become if they are not rejected.
+    `notes` are sentences for the user, in order.
     """
 
     total: int | None = None
     target_pairs: int | None = None
+    noun: str = "pairs"
     rows: int = 0
     resumed: int = 0
     pairs: int = 0
@@ -54,13 +54,6 @@ class Progress:
             self.pairs += 1
         else:
             self.rejects[reason or "?"] += 1
-
-    def record_outcome(self, outcome: Outcome) -> None:
-        """Count one row that was finished now."""
-        if isinstance(outcome, Pair):
-            self.record("pair", None)
-        else:
-            self.record("reject", outcome.reason)
 
     @property
     def requests_in_flight(self) -> int:

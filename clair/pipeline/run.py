@@ -9,36 +9,34 @@ of what is finished is written before the error is raised; only a canceled run l
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clair.contrast import Gate
-from clair.dataset.codec import decode_outcome
+from clair.dataset.codec import decode_outcome, encode_outcome
 from clair.errors import EndpointUnusable
+from clair.hygiene import Hygiene
 from clair.ledger.store import Ledger
 from clair.pipeline.answers import Answers
 from clair.pipeline.budget import Budget
-from clair.pipeline.engine import Derivation, Engine
+from clair.pipeline.checker import Checker
+from clair.pipeline.engine import Codec, Derivation, Engine
 from clair.pipeline.folder import write_run_folder
 from clair.pipeline.parts import open_parts
+from clair.pipeline.planning import constitution_of, identity, plan_of, templates_of
 from clair.pipeline.progress import Progress
 from clair.recipes.base import Plan
-from clair.recipes.clair import clair
-from clair.settings import SANDBOX, GenerateSettings, identity_of
-from clair.templates import Templates
+from clair.recipes.catalog import RECIPES
+from clair.settings import SANDBOX, GenerateSettings
 
 if TYPE_CHECKING:
     from clair.dataset.summary import RunSummary
-    from clair.endpoints.endpoint import Endpoint
-    from clair.records import Outcome, Part, Row
+    from clair.endpoints.endpoint import Endpoint, Stats
+    from clair.records import Outcome, Pair, Part, Row
 
 OnStop = Callable[[Callable[[], None]], None]
 
-PARSER = 1  # raise it when the same reply gives another revision: finished rows are then parsed again, for free
+PARSER = 2  # raise it when the same reply gives another revision: finished rows are then parsed again, for free
 
 
 async def agenerate(
@@ -78,35 +76,29 @@ async def apreview(
 @asynccontextmanager
 async def _opened(
     settings: GenerateSettings, progress: Progress, on_stop: OnStop | None
-) -> AsyncIterator[tuple[Ledger, Engine, Callable[[], int]]]:
+) -> AsyncIterator[tuple[Ledger, Engine[Pair], Callable[[], int]]]:
     """Everything that a run needs, in the order in which mistakes are cheapest to find."""
-    templates = Templates.load(Path(settings.template) if settings.template else None)
+    templates, constitution = templates_of(settings), constitution_of(settings)
+    checker = Checker(settings.checker) if settings.checker else None
     rows = read_input(settings)  # what does not exist is found out here
     progress.total, progress.target_pairs = expected_rows(settings), settings.target_pairs
+    hygiene = Hygiene(near_duplicates=settings.near_duplicates, decontaminate=settings.decontaminate)
     with Ledger.open(settings.run_dir, create=True) as ledger:
-        ledger.check_settings({**identity_of(settings), "templates": dict(templates.sha256)})
+        ledger.check_settings(identity(settings, templates, constitution))
         async with AsyncExitStack() as stack:
             endpoints = await open_parts(settings, stack)
-            progress.gauges = {part: endpoint.stats for part, endpoint in endpoints.items()}
-            engine = _engine(settings, rows, templates, ledger, endpoints, progress)
+            progress.gauges = gauges_of(endpoints)
+            plan = plan_of(
+                settings, templates=templates, constitution=constitution, endpoints=endpoints, secret=ledger.secret
+            )
+            engine = _engine(settings, rows, hygiene, plan, checker, ledger, endpoints, progress)
             if on_stop is not None:
                 on_stop(engine.stop)
             try:
-                yield ledger, engine, _capacity(endpoints)
+                yield ledger, engine, capacity_of(endpoints)
             except EndpointUnusable as stopped:
                 kept = f"What was bought is in {settings.out}; the same command goes on from there."
                 raise EndpointUnusable(f"{stopped} {kept}") from stopped
-
-
-def gate_of(settings: GenerateSettings) -> Gate:
-    """The contrast gate that the settings describe."""
-    return Gate(
-        max_change=settings.max_change,
-        min_char_similarity=settings.min_char_similarity,
-        min_jaccard=settings.min_jaccard,
-        max_edits=settings.max_edits,
-        max_length_ratio=settings.max_length_ratio,
-    )
 
 
 def read_input(settings: GenerateSettings) -> Iterator[Row]:
@@ -114,13 +106,19 @@ def read_input(settings: GenerateSettings) -> Iterator[Row]:
     if settings.prompts == SANDBOX:
         from clair.sandbox.rows import problem_rows
 
-        return problem_rows(limit=settings.limit, samples=settings.samples, seed=settings.seed or 0)
+        return problem_rows(
+            limit=settings.limit,
+            samples=settings.samples,
+            seed=settings.seed or 0,
+            candidates=bool(settings.candidate_columns),
+        )
     from clair.sources import read_rows
 
     return read_rows(
         settings.prompts,
         prompt_column=settings.prompt_column,
         response_column=settings.response_column,
+        answer_columns=settings.answer_columns,
         samples=settings.samples,
         limit=settings.limit,
         on_bad_row=settings.on_bad_row,
@@ -137,6 +135,7 @@ def expected_rows(settings: GenerateSettings) -> int | None:
         settings.prompts,
         prompt_column=settings.prompt_column,
         response_column=settings.response_column,
+        answer_columns=settings.answer_columns,
         samples=settings.samples,
         limit=settings.limit,
         on_bad_row=settings.on_bad_row,
@@ -146,41 +145,50 @@ def expected_rows(settings: GenerateSettings) -> int | None:
 def _engine(
     settings: GenerateSettings,
     rows: Iterator[Row],
-    templates: Templates,
+    hygiene: Hygiene,
+    plan: Plan,
+    checker: Checker | None,
     ledger: Ledger,
     endpoints: dict[Part, Endpoint],
     progress: Progress,
-) -> Engine:
-    totals = ledger.totals()
-    budget = Budget(settings.max_cost, spent_usd=totals.cost_usd)
-    progress.cost_usd, progress.cost_known = totals.cost_usd, not totals.unknown_cost
-    if settings.max_cost is not None and totals.unknown_cost:
-        progress.notes.append(f"{totals.unknown_cost} earlier answers have no known cost; --max-cost cannot count them")
-    answers = Answers(ledger=ledger, endpoints=endpoints, budget=budget, progress=progress)
-    target = endpoints.get("target")
-    plan = Plan(
-        target_model=target.model if target else f"column:{settings.response_column}",
-        reviser_model=endpoints["reviser"].model,
-        protocol=settings.protocol,
-        templates=templates,
-        principles=settings.principle,
-        gate=gate_of(settings),
-        allow_talk=settings.allow_talk,
-        max_attempts=settings.max_attempts,
-        token=lambda content: hmac.new(ledger.secret, content.encode(), hashlib.sha256).hexdigest()[:12],
-    )
+) -> Engine[Pair]:
     return Engine(
         rows,
-        recipe=clair,
+        recipe=RECIPES[settings.recipe].run,
+        codec=Codec(encode_outcome, decode_outcome),
         plan=plan,
-        answers=answers,
+        answers=answers_of(settings.max_cost, ledger, endpoints, progress),
         ledger=ledger,
-        derivation=Derivation(plan.gate, plan.allow_talk, PARSER, settings.max_attempts),
+        derivation=Derivation(
+            plan.gate, plan.allow_talk, PARSER, settings.max_attempts, checker.version if checker else None
+        ),
         progress=progress,
+        refuse=hygiene.verdict,
         target_pairs=settings.target_pairs,
+        checker=checker,
     )
 
 
-def _capacity(endpoints: dict[Part, Endpoint]) -> Callable[[], int]:
+def answers_of(max_cost: float | None, ledger: Ledger, endpoints: dict[Part, Endpoint], progress: Progress) -> Answers:
+    """Where questions are answered, within `max_cost` USD for all that the ledger ever paid."""
+    totals = ledger.totals()
+    budget = Budget(max_cost, spent_usd=totals.cost_usd)
+    progress.cost_usd, progress.cost_known = totals.cost_usd, not totals.unknown_cost
+    if max_cost is not None and totals.unknown_cost:
+        progress.notes.append(f"{totals.unknown_cost} earlier answers have no known cost; --max-cost cannot count them")
+    return Answers(ledger=ledger, endpoints=endpoints, budget=budget, progress=progress)
+
+
+def gauges_of(endpoints: dict[Part, Endpoint]) -> dict[str, Stats]:
+    """What each model shows of itself; one that is asked in two roles is shown in the first."""
+    gauges: dict[str, Stats] = {}
+    for part, endpoint in endpoints.items():
+        if all(endpoint.stats is not stats for stats in gauges.values()):
+            gauges[part] = endpoint.stats
+    return gauges
+
+
+def capacity_of(endpoints: dict[Part, Endpoint]) -> Callable[[], int]:
     """Rows that may be in flight: enough to keep every endpoint at its present limit while some rows are committed."""
-    return lambda: 8 + sum(endpoint.stats.limit for endpoint in endpoints.values()) * 5 // 4
+    gauges = gauges_of(endpoints)
+    return lambda: 8 + sum(stats.limit for stats in gauges.values()) * 5 // 4

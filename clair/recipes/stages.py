@@ -1,37 +1,56 @@
-"""The stages that recipes are made of: sample the target, have the reviser improve the answer."""
+"""The stages that all recipes share: have the target answer, and look at the contrast of what came out.
+
+Revisions are in `revising`, judgments in `judging`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import NamedTuple
-
 from clair.contrast import check, measure
-from clair.errors import NotBought, RevisionError, RowFailure
-from clair.recipes.base import Draft
-from clair.records import Ask, Completion, Message, Protocol, Reason
-from clair.revision.protocol import ask_again, choose, first_ask, interpret
-
-FINAL: frozenset[Reason] = frozenset({"unchanged", "refused", "content_filter"})
-"""Verdicts that are not asked about again: a reviser that finds nothing to improve, or will not answer, has answered.
-Pressing it would buy noise."""
+from clair.errors import RowFailure
+from clair.recipes.base import Draft, Piece
+from clair.records import Ask, Completion
 
 
-class Revised(NamedTuple):
-    """An accepted revision and how it was answered."""
+def response_of(draft: Draft) -> Piece[str]:
+    """The given response, or else the target's."""
+    if draft.row.response is not None:
+        return draft.row.response
+    return (yield from sample(draft))
 
-    text: str
-    rationale: str
-    protocol: Protocol
 
-
-def sample(draft: Draft) -> Generator[list[Ask], list[Completion], str]:
+def sample(draft: Draft) -> Piece[str]:
     """Ask the target once; raise RowFailure unless it finished an answer."""
+    (response,) = yield from sample_many(draft, 1, needed=1)
+    return response
+
+
+def sample_many(draft: Draft, count: int, *, needed: int) -> Piece[list[str]]:
+    """The finished ones among `count` answers of the target, in the order of their sample indices.
+
+    Raises the first failure if fewer than `needed` were finished.
+    """
     draft.stage = "sample"
-    (completion,) = yield [Ask("target", "sample", draft.row.messages, draft.row.sample_index)]
-    draft.spend(completion)
-    if completion.text:
-        draft.response = completion.text
-    return finished_text(completion)
+    row = draft.row
+    first = row.sample_index * count
+    results = yield from draft.ask([Ask("target", "sample", row.messages, first + index) for index in range(count)])
+    finished: list[str] = []
+    failures: list[RowFailure] = []
+    for result in results:
+        try:
+            finished.append(_finished(draft, result))
+        except RowFailure as failure:
+            failures.append(failure)
+    if len(finished) < needed:
+        raise failures[0]
+    draft.response = finished[0]
+    return finished
+
+
+def _finished(draft: Draft, result: Completion | RowFailure) -> str:
+    if isinstance(result, RowFailure):
+        raise result
+    draft.response = draft.response or result.text or None
+    return finished_text(result)
 
 
 def finished_text(completion: Completion) -> str:
@@ -49,76 +68,6 @@ def finished_text(completion: Completion) -> str:
     return completion.text
 
 
-def revise(draft: Draft, response: str) -> Generator[list[Ask], list[Completion], Revised]:
-    """Have the reviser improve `response` until the gate accepts, at most `max_attempts` times."""
-    draft.stage = "revise"
-    dialog = _Dialog(draft, response)
-    while True:
-        try:
-            (reply,) = yield [dialog.ask()]
-        except NotBought:
-            if dialog.failure is None:
-                raise
-            raise dialog.failure from None
-        draft.spend(reply, attempt=True)
-        try:
-            return dialog.hear(reply)
-        except RevisionError as failure:
-            if failure.reason in FINAL or draft.spent.attempts >= draft.plan.max_attempts:
-                raise
-
-
-class _Dialog:
-    """The chat with the reviser about one response; starts afresh when the protocol changes."""
-
-    def __init__(self, draft: Draft, response: str) -> None:
-        self.draft = draft
-        self.response = response
-        self.failed_edits = 0
-        self.failure: RevisionError | None = None
-        self._protocol: Protocol | None = None
-        self._messages: tuple[Message, ...] = ()
-        self._opening = 0
-        self._reply = ""
-        self._token = ""
-
-    def ask(self) -> Ask:
-        plan, row = self.draft.plan, self.draft.row
-        protocol = choose(plan.protocol, self.response, failed_edits=self.failed_edits)
-        if protocol == self._protocol and self.failure is not None:
-            self._messages = ask_again(self._messages, self._reply, self.failure.feedback)
-        else:
-            self._protocol = protocol
-            self._token = plan.token(f"{row.id}/{protocol}")
-            self._messages = first_ask(
-                protocol,
-                conversation=row.messages,
-                response=self.response,
-                token=self._token,
-                principles=plan.principles,
-                templates=plan.templates,
-            )
-            self._opening = len(self._messages)
-        attempt = self.draft.spent.attempts
-        return Ask("reviser", "revise", self._messages, row.sample_index, attempt, self._opening)
-
-    def hear(self, reply: Completion) -> Revised:
-        """The revision in a reply, if the gate accepts it; RevisionError otherwise."""
-        assert self._protocol is not None
-        self._reply = reply.text
-        try:
-            revision = interpret(
-                self._protocol,
-                reply,
-                response=self.response,
-                token=self._token,
-                allow_talk=self.draft.plan.allow_talk,
-            )
-            self.draft.revision = revision.text
-            check(measure(revision.text, self.response), self.draft.plan.gate)
-        except RevisionError as failure:
-            self.failure = failure
-            self.draft.revision = failure.revision or self.draft.revision
-            self.failed_edits += self._protocol == "edits"
-            raise
-        return Revised(revision.text, revision.rationale, self._protocol)
+def gate(draft: Draft, chosen: str, rejected: str) -> None:
+    """Raise RevisionError (stage "gate") if the gate refuses the contrast."""
+    check(measure(chosen, rejected), draft.plan.gate)

@@ -30,7 +30,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-_MADE = r"(?:corrected|revised|edited|improved|rewritten|updated|amended)"
+_MADE = r"(?:corrected|revised|edited|improved|rewritten|updated|amended|worsened|degraded)"
 _ANSWER = r"(?:answer|response|solution|reply)"
 _SOME = r"(?:\w+ ){0,2}?"
 _OPENS = r"(?:^|(?<=[.!?:] ))"
@@ -50,7 +50,7 @@ _TALK = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _GIVEAWAYS = (
-    *("corrected", "revise", "review", "edit", "improved", "rewritten", "updated", "amended"),
+    *("corrected", "revise", "review", "edit", "improved", "rewritten", "updated", "amended", "worsened", "degraded"),
     *("original", "student", "teacher", "search", "replace"),
 )
 """Each match of the patterns has one of these words: most answers are spared the patterns, which take a millisecond."""
@@ -104,13 +104,13 @@ def check_revision(text: str, *, response: str, token: str, allow_talk: bool = F
         raise RevisionError(
             "empty",
             "the revised answer has no text",
-            feedback="The improved answer was empty. Give its text.",
+            feedback="The new answer was empty. Give its text.",
         )
     if text.split() == response.split():
         raise RevisionError(
             "unchanged",
             "the revised answer has the same words as the response",
-            feedback="The answer came back unchanged. Make the single small improvement that is worth most.",
+            feedback="The answer came back unchanged. Make the single small edit that is worth most.",
         )
     if token and token in text and token not in response:
         raise _leaked(token)
@@ -134,8 +134,8 @@ def _check_talk(text: str, known: str) -> None:
             raise RevisionError(
                 "talks_of_revision",
                 f"the revised answer says {phrase[:80]!r}",
-                feedback=f"The improved answer says {phrase[:80]!r}. It must read as the first and only answer to "
-                "the user, without any word about being corrected or improved.",
+                feedback=f"The new answer says {phrase[:80]!r}. It must read as the first and only answer to "
+                "the user, without any word about being edited.",
             )
 
 
@@ -151,7 +151,7 @@ def _leaked(marker: str) -> RevisionError:
     return RevisionError(
         "sentinel_leaked",
         f"the revised answer contains the marker {marker[:80]!r}",
-        feedback=f"The improved answer contains {marker[:80]!r}. Markers must stand outside of the answer's text.",
+        feedback=f"The new answer contains {marker[:80]!r}. Markers must stand outside of the answer's text.",
     )
 
 

@@ -24,6 +24,7 @@ from itertools import islice, pairwise
 from typing import NamedTuple
 
 from clair.errors import RevisionError
+from clair.records import Edit
 from clair.revision.locate import Haystack, quote
 from clair.revision.rewrite import clean_rationale
 from clair.revision.whitespace import adopt_newlines, refit
@@ -38,14 +39,6 @@ class Block(NamedTuple):
     """A search/replace block as it was written."""
 
     search: str
-    new_text: str
-
-
-class Edit(NamedTuple):
-    """`response[start:end]` becomes `new_text`."""
-
-    start: int
-    end: int
     new_text: str
 
 
@@ -81,6 +74,15 @@ def apply(response: str, edits: Iterable[Edit]) -> str:
         parts += [response[at:start], new_text]
         at = end
     return "".join([*parts, response[at:]])
+
+
+def inverted(response: str, edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """The edits that make `response` again out of `apply(response, edits)`."""
+    shift, found = 0, []
+    for start, end, new_text in sorted(edits):
+        found.append(Edit(start + shift, start + shift + len(new_text), response[start:end]))
+        shift += len(new_text) - (end - start)
+    return tuple(found)
 
 
 def locate(blocks: Iterable[Block], response: str) -> tuple[Edit, ...]:

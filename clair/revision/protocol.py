@@ -41,14 +41,21 @@ def first_ask(
     token: str,
     principles: tuple[str, ...],
     templates: Templates,
+    principle: str = "",
+    critique: str = "",
 ) -> tuple[Message, ...]:
-    """The messages that ask for a revision of `response`, the answer to the last turn of `conversation`."""
+    """The messages that ask for a revision of `response`, the answer to the last turn of `conversation`.
+
+    `principle` and `critique` are for prompts that use them.
+    """
     search_line, divider_line, replace_line = edits.marker_lines(response, token)
     return templates.of(protocol).render(
-        conversation=_shown(conversation, token),
+        conversation=shown(conversation, token),
         response=response,
         token=token,
-        principles=_listed(principles),
+        principles=listed(principles),
+        principle=principle,
+        critique=critique,
         search_line=search_line,
         divider_line=divider_line,
         replace_line=replace_line,
@@ -95,10 +102,10 @@ def _parse(protocol: Protocol, reply: str, response: str, token: str) -> Revisio
     if protocol == "rewrite":
         return rewrite.parse(reply, response=response, token=token)
     reply_edits = edits.parse(reply, response=response, token=token)
-    return Revision(reply_edits.rationale, edits.apply(response, reply_edits.edits))
+    return Revision(reply_edits.rationale, edits.apply(response, reply_edits.edits), reply_edits.edits)
 
 
-def _shown(conversation: tuple[Message, ...], token: str) -> str:
+def shown(conversation: tuple[Message, ...], token: str) -> str:
     """A single question as it is; anything longer turn by turn, each between lines with its role and the
     token.
     """
@@ -107,7 +114,8 @@ def _shown(conversation: tuple[Message, ...], token: str) -> str:
     return "\n".join(f"<{turn['role']}-{token}>\n{turn['content']}\n</{turn['role']}-{token}>" for turn in conversation)
 
 
-def _listed(principles: tuple[str, ...]) -> str:
+def listed(principles: tuple[str, ...]) -> str:
+    """The user's principles as a paragraph of a prompt, nothing if there are none."""
     if not principles:
         return ""
     return "\n\nWhat better means here, above all:\n" + "\n".join(f"- {text.strip()}" for text in principles)

@@ -37,14 +37,14 @@ def parse(reply: str, *, response: str, token: str) -> Revision:
         raise RevisionError(
             "no_marker",
             "the reply has no marker of where the improved answer begins",
-            feedback=f"No improved answer was found. {_how(token)}",
+            feedback=f"No new answer was found. {_how(token)}",
         )
     rationale, text = found
     if not text.strip():
         raise RevisionError(
             "empty",
             "there is no text at the place of the improved answer",
-            feedback=f"There was no text at the place of the improved answer. {_how(token)}",
+            feedback=f"There was no text at the place of the new answer. {_how(token)}",
         )
     return Revision(clean_rationale(rationale), with_ends_of(response, adopt_newlines(text, response)))
 
@@ -67,7 +67,7 @@ def _between_marker_lines(reply: str, token: str) -> tuple[str, str] | None:
         raise RevisionError(
             "unclosed_marker",
             "the marker line after the improved answer is missing",
-            feedback=f"The improved answer did not come to its end. {_how(token)}",
+            feedback=f"The new answer did not come to its end. {_how(token)}",
         )
     return reply[: openings[-1].start()], reply[openings[-1].end() : closings[-1].start()]
 
@@ -116,7 +116,7 @@ _FENCE_AT_END = re.compile(r"\n[ \t]*```\w*\s*\Z|\A```\w*\s*\Z")
 def _how(token: str) -> str:
     opening, closing = marker_lines(token)
     return (
-        f"Write the whole improved answer between the lines {opening} and {closing}, each on a line of its "
+        f"Write the whole new answer between the lines {opening} and {closing}, each on a line of its "
         "own, "
         "and nothing after the second one."
     )

@@ -2,8 +2,8 @@
 
     reply = answer_as_teacher(messages, faults=0.04, seed=0)      # Reply(text, finish_reason)
 
-Everything between the lines that carry the request's token is untrusted: the question may hold what looks like an
-answer, and the other way round. A chat without an answer to revise is taken as a question for the teacher itself.
+It makes an answer right, or wrong where the prompt asks for that; what asks for a judgment goes to `judging`. A chat
+without an answer to work on is taken as a question for the teacher itself.
 """
 
 from __future__ import annotations
@@ -14,22 +14,17 @@ from random import Random
 from typing import NamedTuple
 
 from clair.records import Message
+from clair.sandbox.judging import read_judgment
 from clair.sandbox.problems import Problem, find_problem
-from clair.sandbox.teacher import Change, correct, own_answer
+from clair.sandbox.reading import Reply, is_first, last_user_text, read_shown
+from clair.sandbox.teacher import Change, Correction, correct, own_answer
+from clair.sandbox.worsener import worsen
 
 CANNOT = "I'm sorry, I cannot help with this: I only know the word problems of the sandbox."
 
-_TOKEN = re.compile(r"^<(?:conversation|answer)-([0-9a-f]{8,})>$", re.MULTILINE)
 _MARKERS = re.compile(
     r"^(<{5,9} SEARCH[^\n]*)\n.*?^(={5,9}[^\n]*)\n.*?^(>{5,9} REPLACE[^\n]*)$", re.MULTILINE | re.DOTALL
 )
-
-
-class Reply(NamedTuple):
-    """The text of a chat completion and why it ends ("stop" or "length")."""
-
-    text: str
-    finish_reason: str
 
 
 class Task(NamedTuple):
@@ -39,77 +34,71 @@ class Task(NamedTuple):
     response: str
     token: str
     markers: tuple[str, str, str] | None
+    worse: bool = False
 
 
 def answer_as_teacher(messages: Sequence[Message], *, faults: float, seed: int) -> Reply:
-    """The teacher's reply: a revision, or its own answer to a plain question.
+    """The teacher's reply: a revision, a judgment, or its own answer to a plain question.
 
-    A share `faults` of first replies is flawed as real revisers' are; which ones follows from `seed` and the task.
+    A share `faults` of first replies is flawed as those of real models are; which ones follows from `seed` and what is
+    shown. Its own answers are always right.
     """
-    task = read_task(messages)
-    problem = find_problem(_last_user_text(messages) if task is None else task.question)
+    shown = read_shown(messages)
+    judgment = read_judgment(shown) if shown else None
+    task = None if judgment else read_task(messages)
+    question = last_user_text(messages) if shown is None or not (judgment or task) else shown.question
+    problem = find_problem(question)
     if problem is None:
         return Reply(CANNOT, "stop")
+    if judgment is not None:
+        rng = Random("|".join([str(seed), problem.key, *judgment.texts]))  # noqa: S311 - which replies are flawed
+        return judgment.reply(problem, rng, flawed=is_first(messages) and rng.random() < faults)
     if task is None:
         return Reply(own_answer(problem), "stop")
     rng = Random(f"{seed}|{problem.key}|{task.response}")  # noqa: S311 - which replies are flawed
-    is_first = all(message["role"] != "assistant" for message in messages)
-    if is_first and rng.random() < faults:
-        return _flawed(task, problem, rng)
-    return Reply(_revision(task, problem), "stop")
+    flawed = is_first(messages) and rng.random() < faults
+    changed = worsen(problem, task.response, rng) if task.worse else correct(problem, task.response)
+    return _flawed(task, problem, changed, rng) if flawed else Reply(_written(task, changed), "stop")
 
 
 def read_task(messages: Sequence[Message]) -> Task | None:
     """What the rendered prompt asks to revise, or None if it is no such prompt."""
-    text = next((message["content"] for message in messages if message["role"] == "user"), "")
-    found = _TOKEN.search(text)
-    answer = found and _block("answer", found[1], text)
-    if not found or answer is None:
+    shown = read_shown(messages)
+    answer = shown and shown.block("answer")
+    if shown is None or answer is None:
         return None
-    token = found[1]
-    conversation = _block("conversation", token, text) or ""
-    turn = conversation[conversation.rfind(f"<user-{token}>") :] if f"<user-{token}>" in conversation else conversation
-    instructions = text[text.rindex(f"</answer-{token}>") :]
-    markers = None if f"<revised-{token}>" in instructions else _MARKERS.search(instructions)
-    return Task(turn, answer, token, (markers[1], markers[2], markers[3]) if markers else None)
+    instructions = shown.after("answer", "critique")
+    markers = None if f"<revised-{shown.token}>" in instructions else _MARKERS.search(instructions)
+    return Task(
+        shown.question,
+        answer,
+        shown.token,
+        (markers[1], markers[2], markers[3]) if markers else None,
+        worse=" worse " in instructions,
+    )
 
 
-def _block(name: str, token: str, text: str) -> str | None:
-    found = re.search(rf"^<{name}-{token}>\n(.*?)\n</{name}-{token}>$", text, re.MULTILINE | re.DOTALL)
-    return None if found is None else found[1]
-
-
-def _last_user_text(messages: Sequence[Message]) -> str:
-    return next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
-
-
-def _revision(task: Task, problem: Problem) -> str:
-    correction = correct(problem, task.response)
-    return _written(task, correction.reasoning, correction.text, correction.changes)
-
-
-def _written(task: Task, reasoning: str, text: str, changes: tuple[Change, ...]) -> str:
+def _written(task: Task, correction: Correction) -> str:
     """Reasoning and revision in the form of the protocol."""
     if task.markers is None:
-        return f"{reasoning}\n\n<revised-{task.token}>\n{text}\n</revised-{task.token}>"
+        return f"{correction.reasoning}\n\n<revised-{task.token}>\n{correction.text}\n</revised-{task.token}>"
     search, divider, replace = task.markers
     blocks = [
         f"{search}\n{task.response[start:end]}\n{divider}\n{new}\n{replace}"
-        for start, end, new in unmistakable(task.response, changes or (Change(0, 0, ""),))
+        for start, end, new in unmistakable(task.response, correction.changes or (Change(0, 0, ""),))
     ]
-    return "\n\n".join([reasoning, *blocks])
+    return "\n\n".join([correction.reasoning, *blocks])
 
 
-def _flawed(task: Task, problem: Problem, rng: Random) -> Reply:
+def _flawed(task: Task, problem: Problem, correction: Correction, rng: Random) -> Reply:
     kind = rng.choice(("rewritten", "no marker", "truncated"))
     if kind == "rewritten":
         own = own_answer(problem)
         everything = (Change(0, len(task.response), own),)
-        return Reply(_written(task, "I solved the problem anew.", own, everything), "stop")
-    correction = correct(problem, task.response)
+        return Reply(_written(task, Correction(own, everything, "I solved the problem anew.")), "stop")
     if kind == "no marker":
         return Reply(f"{correction.reasoning}\n\n{correction.text}", "stop")
-    whole = _written(task, correction.reasoning, correction.text, correction.changes)
+    whole = _written(task, correction)
     return Reply(whole[: int(len(whole) * rng.uniform(0.3, 0.8))], "length")
 
 

@@ -3,6 +3,7 @@
     for row in read_rows("prompts.jsonl", samples=2, limit=100):
         ...
     total = check_rows("prompts.jsonl")     # a full pass that raises before anything is bought
+    for record in read_records("evaluation.jsonl"): ...     # as they are, whatever their columns
 
 Inputs: .jsonl, .json, .csv, .parquet and .txt files, a folder of them, or a Hugging Face dataset id
 (`owner/name[:config][/split]`). Memory stays flat for all but .json arrays.
@@ -12,7 +13,7 @@ datasets, `columns` decides which column holds the prompt, `chat` validates conv
 together, `validation` runs it without using the rows.
 """
 
-from clair.sources.rows import read_rows
+from clair.sources.rows import read_records, read_rows
 from clair.sources.validation import check_rows
 
-__all__ = ["check_rows", "read_rows"]
+__all__ = ["check_rows", "read_records", "read_rows"]

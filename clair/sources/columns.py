@@ -8,7 +8,7 @@ user names one. The column of the response does not count where another one is l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from clair.errors import UsageError
@@ -23,13 +23,14 @@ LAST_RESORT = "text"
 
 
 class Layout(NamedTuple):
-    """The columns of one source. `response` is None where responses are to be sampled.
+    """The columns of one source. `response` is None where responses are to be sampled; `answers` hold further ones.
 
     Names may be paths with dots, and the keys may hold dots themselves: `outputs.Mistral-7B-v0.2`.
     """
 
     prompt: str
     response: str | None = None
+    answers: tuple[str, ...] = ()
 
     @property
     def shared(self) -> bool:
@@ -43,28 +44,36 @@ class Content(NamedTuple):
     messages: tuple[Message, ...]
     response: str | None
     metadata: str
+    answers: tuple[str, ...] = ()
 
 
-def decide(records: Sequence[Mapping[str, Any]], *, prompt_column: str | None, response_column: str | None) -> Layout:
+def decide(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    prompt_column: str | None,
+    response_column: str | None,
+    answer_columns: tuple[str, ...] = (),
+) -> Layout:
     """The layout of a source from its first records (at least one).
 
     Raises:
         UsageError: a named column is in none of them, or the convention finds no prompt column or several.
     """
-    prompt = prompt_column or _by_convention(records, response_column)
+    prompt = prompt_column or _by_convention(records, {response_column, *answer_columns})
     response = response_column
     if response == "messages" and prompt in CHAT_COLUMNS and not _occurs(records, "messages"):
         response = prompt
-    for option, column in (("--prompt-column", prompt), ("--response-column", response)):
+    named = [("--prompt-column", prompt), ("--response-column", response)]
+    for option, column in named + [("answer column", column) for column in answer_columns]:
         if column is not None and not _occurs(records, column):
             raise UsageError(f"{option} {column!r}: no such column. Columns found: {_describe(records[0])}.")
-    return Layout(prompt, response)
+    return Layout(prompt, response, answer_columns)
 
 
-def _by_convention(records: Sequence[Mapping[str, Any]], response_column: str | None) -> str:
+def _by_convention(records: Sequence[Mapping[str, Any]], taken: Set[str | None]) -> str:
     for record in records:
         candidates = _candidates(record)
-        candidates = [name for name in candidates if name != response_column] or candidates
+        candidates = [name for name in candidates if name not in taken] or candidates
         if len(candidates) > 1:
             raise UsageError(
                 f"More than one column could hold the prompt: {', '.join(candidates)}. "
@@ -73,7 +82,7 @@ def _by_convention(records: Sequence[Mapping[str, Any]], response_column: str | 
         if candidates:
             return candidates[0]
     for record in records:
-        if isinstance(record.get(LAST_RESORT), str) and response_column != LAST_RESORT:
+        if isinstance(record.get(LAST_RESORT), str) and LAST_RESORT not in taken:
             return LAST_RESORT
     raise UsageError(
         f"No column holds a prompt by a usual name ({', '.join(dict.fromkeys(CHAT_COLUMNS + TEXT_COLUMNS))}, "
@@ -108,11 +117,22 @@ def extract(record: Mapping[str, Any], layout: Layout) -> Content:
     elif layout.response is not None:
         used.append(layout.response)
         response = _response(_value(record, layout.response))
+    answers = tuple(_answer(record, column) for column in layout.answers)
+    used += layout.answers
     _check_prompt(messages, layout)
-    check_text([message["content"] for message in messages] + ([] if response is None else [response]))
+    check_text([message["content"] for message in messages] + ([] if response is None else [response]) + [*answers])
     if _alpaca_input(record, layout.prompt):
         used.append("input")
-    return Content(messages, response, metadata_json(_without(record, used)))
+    return Content(messages, response, metadata_json(_without(record, used)), answers)
+
+
+def _answer(record: Mapping[str, Any], column: str) -> str:
+    """A further given answer; what is wrong with it is said with the name of its column."""
+    value = _value(record, column)
+    try:
+        return _response(value)
+    except BadRow as bad:
+        raise BadRow(f"column {column!r}: {bad}") from None
 
 
 def _prompt(record: Mapping[str, Any], column: str) -> tuple[Message, ...]:

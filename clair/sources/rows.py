@@ -6,7 +6,8 @@
 A local path always wins over a dataset id. Each prompt gives `samples` rows with sample_index 0, 1, ...; a
 record that cannot be used gives one row with `problem` (or ends the stream, see `on_bad_row`). The id of a
 row is the first 32 hex characters of the sha256 over the canonical JSON of [messages, given response or
-null, sample_index], so it does not depend on where the prompt stands.
+null, sample_index], so it does not depend on where the prompt stands. Where there are further given answers their
+sorted list comes last, so it does not depend on the order of their columns either.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def read_rows(
     *,
     prompt_column: str | None = None,
     response_column: str | None = None,
+    answer_columns: tuple[str, ...] = (),
     samples: int = 1,
     limit: int | None = None,
     on_bad_row: OnBadRow = "stop",
@@ -46,6 +48,7 @@ def read_rows(
             `owner/name[:config][/split]`.
         prompt_column: the column of the prompt; None follows the convention of `sources.columns`.
         response_column: the column of an existing response (dots lead into objects); None: there is none.
+        answer_columns: the columns of further given answers, for `Row.answers`.
         samples: rows per prompt.
         limit: the largest number of input records to use, bad ones included.
         on_bad_row: "stop" raises at the first bad record, "reject" yields a row with `problem`.
@@ -57,8 +60,24 @@ def read_rows(
     """
     if samples < 1 or (limit is not None and limit < 1):
         raise UsageError(f"samples and limit must be at least 1, got {samples!r} and {limit!r}.")
-    found = contents(prompts, prompt_column=prompt_column, response_column=response_column, limit=limit)
+    found = contents(
+        prompts,
+        prompt_column=prompt_column,
+        response_column=response_column,
+        answer_columns=answer_columns,
+        limit=limit,
+    )
     return _rows(found, samples=samples, on_bad_row=on_bad_row)
+
+
+def read_records(name: str) -> Iterator[Record]:
+    """Stream the records of a file, a folder or a dataset, without deciding which column holds what.
+
+    Raises:
+        UsageError: at once for an input that does not exist.
+        RunStopped: a dataset's stream broke off.
+    """
+    return chain.from_iterable(_open(name))
 
 
 def _rows(found: Iterator[tuple[Record, Content | str]], *, samples: int, on_bad_row: OnBadRow) -> Iterator[Row]:
@@ -75,8 +94,9 @@ def _rows(found: Iterator[tuple[Record, Content | str]], *, samples: int, on_bad
 
 
 def _row(record: Record, content: Content, ordinal: int, sample_index: int) -> Row:
+    given = [sorted(content.answers)] if content.answers else []
     return Row(
-        id=short_hash([content.messages, content.response, sample_index]),
+        id=short_hash([content.messages, content.response, sample_index, *given]),
         ordinal=ordinal,
         messages=content.messages,
         sample_index=sample_index,
@@ -84,6 +104,7 @@ def _row(record: Record, content: Content, ordinal: int, sample_index: int) -> R
         source_index=record.source_index,
         response=content.response,
         metadata=content.metadata,
+        answers=content.answers,
     )
 
 
@@ -100,7 +121,12 @@ def _bad_row(record: Record, ordinal: int, problem: str) -> Row:
 
 
 def contents(
-    prompts: str, *, prompt_column: str | None, response_column: str | None, limit: int | None
+    prompts: str,
+    *,
+    prompt_column: str | None,
+    response_column: str | None,
+    answer_columns: tuple[str, ...],
+    limit: int | None,
 ) -> Iterator[tuple[Record, Content | str]]:
     """Each record of the input with its content or, as text, what is wrong with it and where."""
     sources = _open(prompts)
@@ -110,7 +136,7 @@ def contents(
         for source in sources:
             head = list(islice(source, PEEK))
             if head:
-                layout = _decide(head, prompt_column=prompt_column, response_column=response_column)
+                layout = _decide(head, prompt_column, response_column, answer_columns)
                 nothing = False
                 yield from ((record, _content(record, layout)) for record in chain(head, source))
         if nothing:
@@ -133,13 +159,17 @@ def _open(prompts: str) -> Iterator[Iterator[Record]]:
     return iter([hub.stream(dataset)])
 
 
-def _decide(head: list[Record], *, prompt_column: str | None, response_column: str | None) -> Layout:
+def _decide(
+    head: list[Record], prompt_column: str | None, response_column: str | None, answer_columns: tuple[str, ...]
+) -> Layout:
     values = [record.value for record in head if record.value is not None]
     if not values:
         reason = head[0].explain(head[0].problem or "")
         raise UsageError(f"None of the first {len(head)} rows can be read. The first: {reason}.")
     try:
-        return decide(values, prompt_column=prompt_column, response_column=response_column)
+        return decide(
+            values, prompt_column=prompt_column, response_column=response_column, answer_columns=answer_columns
+        )
     except UsageError as error:
         raise UsageError(f"{head[0].source}: {error}") from error
 

@@ -18,6 +18,7 @@ def check_rows(
     *,
     prompt_column: str | None = None,
     response_column: str | None = None,
+    answer_columns: tuple[str, ...] = (),
     samples: int = 1,
     limit: int | None = None,
     on_bad_row: OnBadRow = "stop",
@@ -33,7 +34,14 @@ def check_rows(
         return None
     good = bad = 0
     shown: list[str] = []
-    for _, content in contents(prompts, prompt_column=prompt_column, response_column=response_column, limit=limit):
+    found = contents(
+        prompts,
+        prompt_column=prompt_column,
+        response_column=response_column,
+        answer_columns=answer_columns,
+        limit=limit,
+    )
+    for _, content in found:
         if not isinstance(content, str):
             good += 1
             continue

@@ -1,6 +1,8 @@
-"""Two steps of TRL's DPOTrainer on a run folder as it stands; prints what it loaded and learned as JSON.
+"""Two steps of one of TRL's trainers on a folder as it stands; prints what it loaded and learned as JSON.
 
-python -m tests.benchmarks.trl_two_steps RUN        (in the environment of trl_environment.py)
+python -m tests.benchmarks.trl_two_steps DPOTrainer FOLDER        (in the environment of trl_environment.py)
+
+FOLDER is a run folder or an export; the trainer is DPOTrainer, KTOTrainer or SFTTrainer.
 """
 
 from __future__ import annotations
@@ -9,34 +11,41 @@ import json
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import trl
 from datasets import load_dataset
 from transformers.utils.logging import disable_progress_bar
-from trl import DPOConfig, DPOTrainer
 
 from tests.benchmarks.trl_models import byte_pairs, save, small_llama
 
+FIGURES = {
+    "DPOTrainer": ("logps/chosen", "logps/rejected", "rewards/margins", "rewards/accuracies"),
+    "KTOTrainer": ("kl", "logps/chosen", "logps/rejected", "rewards/margins"),
+    "SFTTrainer": ("mean_token_accuracy", "num_tokens"),
+}
+LOSSES = {"DPOTrainer": {"loss_type": "apo_zero"}}
 
-def main(run: str) -> None:
+
+def main(trainer_name: str, folder: str) -> None:
     disable_progress_bar()
-    pairs = load_dataset(run, split="train")
-    texts = (turn["content"] for row in pairs for name in ("prompt", "chosen", "rejected") for turn in row[name])
-    tokenizer = byte_pairs(texts, vocabulary=4096)
+    rows = load_dataset(folder, split="train")
+    tokenizer = byte_pairs((text for row in rows for text in _texts(row)), vocabulary=4096)
     model = small_llama(tokenizer)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as caught:
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        name = str(save(Path(folder, "model"), tokenizer, model))
-        trainer = DPOTrainer(name, args=_settings(folder), train_dataset=pairs)
+        name = str(save(Path(scratch, "model"), tokenizer, model))
+        trainer = getattr(trl, trainer_name)(name, args=_settings(trainer_name, scratch), train_dataset=rows)
         trainer.train()
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    wanted = ("loss", "grad_norm", "logps/chosen", "logps/rejected", "rewards/margins", "rewards/accuracies")
+    wanted = ("loss", "grad_norm", *FIGURES[trainer_name])
     report = {
         "trl": trl.__version__,
-        "pairs": len(pairs),
-        "columns": pairs.column_names,
+        "rows": len(rows),
+        "columns": rows.column_names,
         "steps": trainer.state.global_step,
         "history": [{name: entry[name] for name in wanted} for entry in history],
         "head_moved": (trainer.model.lm_head.weight - model.lm_head.weight).detach().abs().max().item(),
@@ -45,10 +54,16 @@ def main(run: str) -> None:
     print(json.dumps(report))
 
 
-def _settings(folder: str) -> DPOConfig:
-    return DPOConfig(
-        output_dir=folder,
-        loss_type="apo_zero",
+def _texts(row: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("prompt", "chosen", "rejected", "completion"):
+        yield from (turn["content"] for turn in row.get(name, ()))
+
+
+def _settings(trainer_name: str, scratch: str) -> Any:
+    config = getattr(trl, trainer_name.replace("Trainer", "Config"))
+    return config(
+        output_dir=scratch,
+        **LOSSES.get(trainer_name, {}),
         max_steps=2,
         per_device_train_batch_size=8,
         learning_rate=1e-3,
@@ -62,4 +77,4 @@ def _settings(folder: str) -> DPOConfig:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

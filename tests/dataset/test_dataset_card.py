@@ -148,11 +148,11 @@ def test_the_body_tells_how_the_data_were_made(tmp_path):
         "clair generate prompts.jsonl -o run --target small --reviser large",
         "| template `edits` | sha256 `ab12` |",
         '| `principle` | `["be brief"]` |',
-        "| input rows |  | 3 |  |",
-        "| `gate` | `too_different` | -1 | 33.3% |",
-        "| pairs |  | 2 | 66.7% |",
+        "| input rows |  |  | 3 |  |",
+        "| `gate` | `too_different` | more changed than the gate allows | -1 | 33.3% |",
+        "| pairs |  |  | 2 | 66.7% |",
         "| share of words changed | 0.25 | 0.25 | 0.25 |",
-        "Chosen is longer in 0.0% of the pairs, shorter in 0.0% and of the same length in 100.0%.",
+        "Chosen is longer in 0.0% of the pairs, shorter in 0.0% and of the same length in 100.0%; +0.00 words",
         "| cost, US dollars | 2.5000 |",
         "| cost per pair, rejects included | 1.250000 |",
         "https://arxiv.org/abs/2408.06266",
@@ -166,7 +166,7 @@ def test_the_body_tells_how_the_data_were_made(tmp_path):
 def test_other_recipes_claim_less_and_name_their_judge(tmp_path):
     make_run(tmp_path, [pair(1)], [], facts=replace(FACTS, recipe="best_of_n", judge_model="strict"))
     text = (tmp_path / "README.md").read_text()
-    assert "Each `chosen` is the better of two answers to the prompt." in text
+    assert "each `rejected` the worst. Made with the recipe `best_of_n` of clair" in text
     assert "| judge | `strict` |" in text
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clair.dataset.run_json import installed_versions, run_dict, run_json, without_passwords, write_run_json
-from clair.dataset.summary import Lengths, Quartiles, Rejected, Tally, Total, quartiles
+from clair.dataset.summary import Lengths, Quartiles, Rejected, StageSpent, Tally, Total, quartiles
 from clair.records import Spent
 
 
@@ -93,6 +93,23 @@ def test_run_json_is_the_summary_and_always_the_same(tmp_path):
     assert values["contrast"]["jaccard"] == {"q1": 0.6, "median": 0.6, "q3": 0.6}
     assert values["rejects"] == [{"stage": "gate", "reason": "too_different", "rows": 1, "cost_usd": 1.5}]
     assert run_json(summary) == path.read_text() == run_json(tally_of(pair(1), reject(2)))
+
+
+def test_stages_come_in_the_order_of_a_run_and_an_unknown_part_makes_a_sum_unknown():
+    tally = Tally()
+    stages = {"revise": StageSpent(3, 40, 9, 0.1 + 0.2, 1), "sample": StageSpent(2, 20, 8, 0.1 + 0.2)}
+    found = run_dict(tally.summary(FACTS, stages=stages))["stages"]
+    assert list(found) == ["sample", "revise"]
+    assert found["sample"] == {
+        "requests": 2,
+        "prompt_tokens": 20,
+        "completion_tokens": 8,
+        "cost_usd": 0.3,
+        "known_usd": 0.3,
+        "requests_without_cost": 0,
+    }
+    assert (found["revise"]["cost_usd"], found["revise"]["known_usd"]) == (None, 0.3)
+    assert run_dict(tally_of())["stages"] == {}
 
 
 def test_passwords_in_urls_do_not_get_through():

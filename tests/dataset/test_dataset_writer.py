@@ -53,6 +53,8 @@ def test_a_pair_is_written_as_the_columns_say(tmp_path):
             "source": "prompts.jsonl",
             "source_index": 7,
             "metadata": '{"level":1}',
+            "parent_id": None,
+            "step": None,
         }
     ]
     assert table.column_names == [column.name for column in PAIR_COLUMNS]
@@ -184,6 +186,8 @@ def test_unknown_costs_and_tokens_are_null_and_nothing_else_may_be(tmp_path):
         "prompt_tokens",
         "completion_tokens",
         "cost_usd",
+        "parent_id",
+        "step",
     ]
     assert [field.name for field in REJECT_SCHEMA if field.nullable] == ["response", "revision", "cost_usd"]
     assert PAIR_SCHEMA.field("prompt").type.value_type == pa.struct(

@@ -67,7 +67,7 @@ async def says(reply: bytes) -> AsyncIterator[int]:
     [
         ("http", b"SSH-2.0-OpenSSH\r\n\r\n", "the reply is not HTTP"),
         ("http", b"", "ServerDisconnectedError"),
-        ("https", b"HTTP/1.1 400 Bad Request\r\n\r\n", "No trust in https://127.0.0.1"),
+        ("https", b"HTTP/1.1 400 Bad Request\r\n\r\n", "the TLS connection is not trusted or failed"),
     ],
 )
 async def test_servers_of_another_kind(scheme: str, reply: bytes, expected: str) -> None:

@@ -34,7 +34,7 @@ def test_two_runs_of_the_same_prompts_differ_in_nothing_but_their_name(generate_
     generate_world(tmp_path / "one", ROWS, concurrency=1)
     generate_world(tmp_path / "two", ROWS, concurrency=50)
     one, two = digests(tmp_path / "one"), digests(tmp_path / "two")
-    assert {name for name in one if one[name] != two[name]} == {"README.md", "run.json"}
+    assert {name for name in one if one[name] != two[name]} == {"README.md", "report.html", "run.json"}
 
 
 def test_a_gate_may_be_tightened_and_loosened_for_free(server: ChatServer, generate_world: Generate, tmp_path: Path):

@@ -72,6 +72,8 @@ def test_the_columns_of_a_pair_are_those_worked_out_by_hand(
         "source": "prompts-4.jsonl",
         "source_index": 0,
         "metadata": '{"topic":"t0"}',
+        "parent_id": None,
+        "step": None,
     }
 
 

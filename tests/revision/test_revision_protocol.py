@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clair.errors import RevisionError
-from clair.records import Completion, Message, Protocol, Revision
+from clair.records import Completion, Edit, Message, Protocol, Revision
 from clair.revision.protocol import ask_again, choose, first_ask, interpret
 from clair.templates import Templates
 
@@ -120,7 +120,8 @@ def test_asking_again_continues_the_chat() -> None:
 )
 def test_a_usable_reply_becomes_reasoning_and_the_whole_answer(protocol: Protocol, reply: str) -> None:
     revision = interpret(protocol, Completion(reply, "stop"), response=RESPONSE, token=TOKEN)
-    assert revision == Revision("5 is wrong.", "The sum is 4. I am sure.")
+    edits = (Edit(11, 12, "4"),) if protocol == "edits" else ()
+    assert revision == Revision("5 is wrong.", "The sum is 4. I am sure.", edits)
 
 
 def rewritten(text: str) -> str:

@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -83,8 +84,9 @@ class ChatServer:
         keep_bodies: bool = True,
         models_fault: Fault | None = None,
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`models=None` makes `/models` answer 404; `models_fault` replaces the list by a fault."""
+        """`models=None` makes `/models` answer 404; `models_fault` replaces the list by a fault; `tls`: over HTTPS."""
         self.answer = answer
         self.latency_s = latency_s
         self.models = models
@@ -99,13 +101,14 @@ class ChatServer:
         self.max_in_flight = 0
         self.connections = 0
         self.port = port
+        self.tls = tls
         self._open: set[_Connection] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="chat-server")
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
 
     def __enter__(self) -> ChatServer:
         self._thread.start()
@@ -123,7 +126,7 @@ class ChatServer:
     async def _listen(self) -> None:
         sock = socket.create_server(("127.0.0.1", self.port), backlog=8192)
         self.port = sock.getsockname()[1]
-        self._server = await self._loop.create_server(lambda: _Connection(self), sock=sock, backlog=8192)
+        self._server = await self._loop.create_server(lambda: _Connection(self), sock=sock, backlog=8192, ssl=self.tls)
 
     async def _stop(self) -> None:
         self._server.close()

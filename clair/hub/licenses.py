@@ -1,0 +1,43 @@
+"""The license identifiers that the Hub takes in a card (hub documentation, "Licenses")."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from clair.errors import UsageError
+
+LICENSES = frozenset(
+    """
+    apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m
+    afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5
+    cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0
+    cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 cdla-permissive-1.0
+    cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0
+    lgpl lgpl-2.1 lgpl-3.0 isc h-research intel-research lppl-1.3c ms-pl apple-ascl apple-amlr mpl-2.0 odc-by odbl
+    open-mdw openmdw-1.0 openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license
+    fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community gemma unknown
+    other
+    """.split()  # noqa: SIM905
+)
+
+
+def check_license(license: str | None) -> str:
+    """The license as it was given.
+
+    Raises:
+        UsageError: none was given, or one that the Hub does not know.
+    """
+    if not license:
+        raise UsageError(
+            "a license is missing: --license ID, for instance cc-by-4.0, odc-by or apache-2.0. The terms of the models "
+            "that wrote the text, and the license of the prompts, limit the choice"
+        )
+    if license in LICENSES:
+        return license
+    asked = license.lower()
+    near = sorted(it for it in LICENSES if it.startswith(asked)) or get_close_matches(asked, LICENSES, cutoff=0.5)
+    raise UsageError(
+        f"--license {license!r} is none of the identifiers that the Hub takes"
+        + (f"; near are {', '.join(near[:4])}" if near else "")
+        + ". Take one of https://huggingface.co/docs/hub/repositories-licenses, or other for a license of your own"
+    )

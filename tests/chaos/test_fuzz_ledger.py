@@ -1,0 +1,66 @@
+"""Fuzzing damaged ledgers: what was paid for comes back as it was, or the ledger is refused. Real files; no doubles."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+from clair.errors import LedgerError
+from clair.ledger import Ledger
+from tests.chaos.fuzzing import fuzz, mutated, result_of
+
+REPLIES = {number.to_bytes(32, "big"): random.Random(number).randbytes(200) * 3 for number in range(40)}
+OUTCOME = b'{"pair": "' + b"x" * 300 + b'"}'
+
+
+@cache
+def whole() -> bytes:
+    """The file of a closed ledger with forty replies, an outcome and settings."""
+
+    async def fill(ledger: Ledger) -> None:
+        ledger.check_settings({"max_tokens": 5})
+        ledger.begin_pass()
+        for key, raw in REPLIES.items():
+            await ledger.put(
+                key, stage="sample", model="m", raw=raw, prompt_tokens=1, completion_tokens=1, cost_usd=0.5
+            )
+        await ledger.put_outcome("row", 0, kind="pair", reason=None, body=OUTCOME, derivation="d")
+
+    with tempfile.TemporaryDirectory() as folder:
+        with Ledger.open(Path(folder), create=True) as ledger:
+            asyncio.run(fill(ledger))
+        return (Path(folder) / "ledger.sqlite").read_bytes()
+
+
+FILES = mutated(st.builds(whole))
+
+
+@fuzz(data=FILES, log=st.none() | st.none() | st.binary(max_size=200))
+def test_a_damaged_ledger_is_refused_or_gives_back_what_was_put(data: bytes, log: bytes | None) -> None:
+    """A reply whose key is damaged is missing, so it is bought again; none comes back changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "ledger.sqlite").write_bytes(data)
+        if log is not None:
+            (Path(folder) / "ledger.sqlite-wal").write_bytes(log)
+        refused = result_of(lambda: use(Path(folder)), LedgerError)
+        assert refused is None or "\n" not in str(refused) or "mix two kinds of data" in str(refused)
+
+
+def use(folder: Path) -> None:
+    with Ledger.open(folder, create=True) as ledger:
+        ledger.check_settings({"max_tokens": 5})
+        ledger.totals()
+        ledger.begin_pass()
+        for key, raw in REPLIES.items():
+            stored = ledger.get(key)
+            assert stored is None or stored.raw == raw
+        ledger.claim("row", 0)
+        found = ledger.outcome("row")
+        assert found is None or found.body == OUTCOME
+        assert all(body == OUTCOME for body in ledger.outcomes("pair"))
+        ledger.counts()
