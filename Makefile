@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check format bench clean
+.PHONY: help run test check format bench chaos clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ format: $(STAMP)  ## rewrite the sources in the house style
 
 bench: $(STAMP)  ## measure; prints tables, fails on no figure
 	$(BIN)/python -m tests.benchmarks
+
+chaos: $(STAMP)  ## the attacks and the fuzzing of the tests, in their long form
+	CLAIR_CHAOS_ROUNDS=20 CLAIR_FUZZ_SECONDS=60 $(BIN)/python -m pytest tests/chaos --timeout 3600
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage

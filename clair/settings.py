@@ -273,7 +273,7 @@ def resolve(values: dict[str, Any], config: Path | None = None) -> GenerateSetti
 
     Raises UsageError naming the option and what was wrong with it.
     """
-    merged = {**(_read_config(config) if config else {}), **values}
+    merged = {**(read_config(config) if config else {}), **values}
     if not any(merged.get(name) for name in ("prompts", "target", "reviser", "judge", "response_column")):
         merged |= {"prompts": SANDBOX, "target": SANDBOX, "reviser": SANDBOX}
         merged.setdefault("max_tokens", 160)
@@ -282,10 +282,11 @@ def resolve(values: dict[str, Any], config: Path | None = None) -> GenerateSetti
     try:
         return GenerateSettings(**merged)
     except ValidationError as error:
-        raise UsageError("\n".join(_sentence(problem) for problem in error.errors())) from error
+        raise UsageError("\n".join(sentence(problem) for problem in error.errors())) from error
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, option names with underscores. Raises UsageError."""
     import yaml
 
     try:
@@ -299,10 +300,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     return {key.replace("-", "_"): value for key, value in values.items()}
 
 
-def _sentence(problem: Any) -> str:
+def sentence(problem: Any, *, command: str = "generate") -> str:
+    """One of pydantic's problems, in the words of the command line."""
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown option {name!r}: see clair generate --help for those there are"
+        return f"unknown option {name!r}: see clair {command} --help for those there are"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if not name:
         return message

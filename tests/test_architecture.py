@@ -45,7 +45,20 @@ MAY_IMPORT = {
         "sandbox",
     },
     "api": PURE | {"settings", "pipeline", "dataset"},
-    "evaluation": PURE | {"api", "endpoints", "sandbox"},
+    "evaluation": PURE
+    | {
+        "api",
+        "contrast",
+        "dataset",
+        "endpoints",
+        "ledger",
+        "pipeline",
+        "recipes",
+        "sandbox",
+        "settings",
+        "sources",
+        "templates",
+    },
     "builders": PURE | {"settings", "api", "dataset"},
 }
 """Module or package -> what of clair it may import. `cli` may import everything; nothing may import `cli`."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clair.errors import UsageError
-from clair.templates import REVISER_FIELDS, Templates, load, parse
+from clair.templates import REVISER_FIELDS, Templates, built_in, load, parse
 
 OWN = """---
 purpose: a test
@@ -123,3 +123,53 @@ def test_an_own_file_takes_the_place_of_its_protocol(tmp_path: Path) -> None:
 def test_an_own_file_must_fit_the_protocol(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Templates.load(write(tmp_path, text))
+
+
+JUDGE = """---
+protocol: verdict
+fields: conversation, first, second
+---
+<<user>>
+{{conversation}} A: {{first}} B: {{second}} Reply [[A]], [[B]] or [[C]].
+"""
+
+
+def test_an_own_judge_takes_the_place_of_the_built_in_one(tmp_path: Path) -> None:
+    names = {"score": "score", "verdict": "judge"}
+    own = Templates.load(None, write(tmp_path, JUDGE), names=names)  # type: ignore[arg-type]
+    assert own.of("verdict").name == "own"
+    assert own.sha256 == {"score": load("score").sha256, "judge": sha256(JUDGE.encode()).hexdigest()}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (JUDGE.replace("verdict", "score"), "a question that this recipe does not ask: expected 'protocol: verdict'"),
+        (JUDGE.replace("fields: ", "fields: token, ") + "{{critique}}", r"uses \{\{critique\}\}"),
+        (
+            JUDGE.replace("second", "response"),
+            r"uses \{\{response\}\}; a prompt for verdict may use conversation, first",
+        ),
+        (JUDGE.replace(", second", "").replace(" B: {{second}}", ""), r"must use \{\{second\}\}"),
+    ],
+)
+def test_an_own_judge_must_fit_the_question(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Templates.load(write(tmp_path, text), names={"verdict": "judge"})
+
+
+def test_a_prompt_that_is_given_a_critique_must_use_it(tmp_path: Path) -> None:
+    names = {"rewrite": "constitutional-rewrite"}
+    with pytest.raises(UsageError, match=r"must use \{\{critique\}\}"):
+        Templates.load(write(tmp_path, OWN), names=names)  # type: ignore[arg-type]
+
+
+def test_every_built_in_prompt_says_what_it_is_for_and_shows_untrusted_text_between_lines_with_the_token() -> None:
+    for template in built_in():
+        assert template.purpose
+        assert template.protocol is not None
+        messages = template.render(**{field: f"<{field}>" for field in template.fields})
+        shown = {"conversation", "response", "first", "second", "critique", "principle"} & template.fields
+        for field in shown:
+            tag = {"response": "answer", "first": "answer-A", "second": "answer-B"}.get(field, field)
+            assert f"<{tag}-<token>>\n<{field}>\n</{tag}-<token>>" in messages[1]["content"], (template.name, field)

@@ -1,48 +1,84 @@
-"""`clair eval`: how many of the sandbox's problems a model gets right."""
+"""`clair eval`: how good a model is, by exact scores in the sandbox or by a judge elsewhere."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
+from clair.cli.options import given, options_of
+from clair.errors import UsageError
+from clair.evaluation.settings import EvalSettings, resolve
+
+PROBLEMS = 400
+EXACT = {"model", "baseline", "limit", "seed"}
+
 
 @click.command()
-@click.option("--model", required=True, help="model folder, hub id, endpoint (MODEL@URL) or sandbox")
-@click.option("--baseline", help="a second model on the same problems")
-@click.option("--split", type=click.Choice(["dev", "test", "align", "pretrain"]), default="test", show_default=True)
-@click.option("-n", "count", type=click.IntRange(1), default=400, show_default=True, help="problems")
-@click.option("--seed", type=int, default=0, show_default=True)
+@options_of(EvalSettings, without={"prices"})
+@click.option("--split", type=click.Choice(["dev", "test", "align", "pretrain"]), help="exact scores: problems (test)")
+@click.option("--fork", type=click.Path(path_type=Path), metavar="NEW", help="go on in NEW with the answers of --out")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object on stdout")
-def command(model: str, baseline: str | None, split: Any, count: int, seed: int, as_json: bool) -> None:
-    """Score a model on the sandbox's problems: exact answers and single steps, greedy and sampled.
+def command(
+    config: Path | None, split: Any, fork: Path | None, as_json: bool, judge: str | None, **options: Any
+) -> None:
+    """Score a model.
 
-    Intervals are 95 % bootstrap intervals over the problems.
+    Without --judge: exact answers and single steps on the sandbox's problems, greedy and sampled.
+
+    With --judge: the judge compares the answers of --model and --baseline to --prompts, in both orders. Prints the win
+    rate of the model over the baseline, raw and length-controlled, with 95 % bootstrap intervals over the prompts, and
+    the judge's position bias. Prompts and answers are in the folder -o; the same command again resumes.
     """
+    options = given(options)
+    if judge is None and config is None:
+        _exact(options, split, fork, as_json=as_json)
+        return
+    if split is not None:
+        raise UsageError(f"--split {split} is for exact scores; the prompts that a judge sees are --prompts")
+    settings = resolve(options | given({"judge": judge}), config)
+    if fork is not None:
+        from clair.ledger.forking import fork as fork_ledger
+
+        fork_ledger(settings.folder, fork)
+        settings = settings.model_copy(update={"out": str(fork)})
+    _judged(settings, as_json=as_json)
+
+
+def _exact(options: dict[str, Any], split: Any, fork: Path | None, *, as_json: bool) -> None:
+    from clair.cli.scores import exact_table
     from clair.evaluation import evaluate
 
-    scores = evaluate(model, baseline, split=split, n=count, seed=seed)
-    click.echo(json.dumps(scores) if as_json else _table(scores, model, baseline))
+    for name in (options | given({"fork": fork})).keys() - EXACT:
+        raise UsageError(f"--{name.replace('_', '-')} is for judged evaluation: add --judge SPEC")
+    if "model" not in options:
+        raise UsageError("--model is missing: a folder, a hub id, MODEL@URL or sandbox")
+    model, baseline = options["model"], options.get("baseline")
+    scores = evaluate(
+        model, baseline, split=split or "test", n=options.get("limit", PROBLEMS), seed=options.get("seed", 0)
+    )
+    click.echo(json.dumps(scores) if as_json else exact_table(scores, model, baseline))
 
 
-def _table(scores: dict[str, Any], model: str, baseline: str | None) -> str:
-    named = [(model, scores["model"])] + ([(baseline, scores["baseline"])] if baseline else [])
-    width = max(len("model"), *(len(str(name)) for name, _ in named))
-    lines = [
-        f"{scores['n']} problems of the {scores['split']} split",
-        f"{'model':<{width}}  greedy exact          steps   sampled exact         steps",
-        *(f"{name!s:<{width}}  {_row(found)}" for name, found in named),
-    ]
-    if "gain" in scores:
-        exact, low, high = (100 * scores["gain"][name] for name in ("exact", "low", "high"))
-        lines.append(f"gain: {exact:+.1f} points greedy exact ({low:+.1f} to {high:+.1f})")
-    families = scores["model"]["families"]
-    lines.append("by family: " + ", ".join(f"{name} {share:.0%}" for name, share in families.items()))
-    return "\n".join(lines)
+def _judged(settings: EvalSettings, *, as_json: bool) -> None:
+    from clair.api import Interrupts, run_async
+    from clair.cli.display import shown
+    from clair.cli.scores import judged_table
+    from clair.evaluation.judged import aevaluate
+    from clair.pipeline.progress import Progress
 
+    progress = Progress()
+    interrupts = Interrupts()
 
-def _row(found: dict[str, Any]) -> str:
-    greedy = f"{found['exact']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
-    sampled = f"{found['sampled_exact']:.1%} ({found['sampled_low']:.1%} to {found['sampled_high']:.1%})"
-    return f"{greedy}  {found['steps']:.1%}  {sampled}  {found['sampled_steps']:.1%}"
+    async def main() -> Any:
+        with interrupts.caught():
+            async with shown(progress):
+                return await aevaluate(settings, progress=progress, on_stop=interrupts.on_stop)
+
+    figures = run_async(main())
+    click.echo(json.dumps(figures | {"bought": progress.bought}) if as_json else judged_table(figures, settings.out))
+    if interrupts.count:
+        click.echo(f"clair: interrupted. What was bought is in {settings.out}; the same command resumes", err=True)
+        raise SystemExit(130)

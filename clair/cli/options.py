@@ -1,13 +1,14 @@
-"""Command-line options made from `GenerateSettings`: a field is an option, its description the help text."""
+"""Command-line options made from a model of settings: a field is an option, its description the help text."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from clair.settings import GenerateSettings, resolve
@@ -20,20 +21,32 @@ NOT_OPTIONS = {"prompts", "prices"}  # the argument, and a table that only a con
 
 def generate_options(command: Command) -> Command:
     """Decorate a command with the PROMPTS argument, one option per setting, and --config."""
-    for name, field in reversed(GenerateSettings.model_fields.items()):
-        if name not in NOT_OPTIONS:
-            command = _option(name, field)(command)
-    command = click.option(
-        "--config", type=click.Path(path_type=Path), help="YAML file; every option has a key, options win"
-    )(command)
-    return click.argument("prompts", required=False)(command)
+    return click.argument("prompts", required=False)(options_of(GenerateSettings, without=NOT_OPTIONS)(command))
+
+
+def options_of(settings: type[BaseModel], *, without: Collection[str]) -> Callable[[Command], Command]:
+    """Decorate a command with one option per field of `settings`, and --config."""
+
+    def decorate(command: Command) -> Command:
+        for name, field in reversed(settings.model_fields.items()):
+            if name not in without:
+                command = _option(name, field)(command)
+        return click.option(
+            "--config", type=click.Path(path_type=Path), help="YAML file; every option has a key, options win"
+        )(command)
+
+    return decorate
 
 
 def settings_from(options: dict[str, Any]) -> GenerateSettings:
-    """The settings of a command decorated with `generate_options`; options that were not given are left out."""
+    """The settings of a command decorated with `generate_options`."""
     config = options.pop("config")
-    given = {name: value for name, value in options.items() if value is not None and value != ()}
-    return resolve(given, config)
+    return resolve(given(options), config)
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None and value != ()}
 
 
 def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:

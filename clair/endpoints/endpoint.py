@@ -24,6 +24,7 @@ from typing import Any
 import anyio
 
 from clair.endpoints.breaker import Breaker
+from clair.endpoints.charge import Allow, Charge, free, is_uncharged
 from clair.endpoints.classify import FAILURES, Verdict, classify
 from clair.endpoints.client import Client, Secret, Transport, find_key, sockets_available
 from clair.endpoints.controller import ADAPTIVE_MAXIMUM, ADAPTIVE_START, Controller, End
@@ -31,7 +32,7 @@ from clair.endpoints.limiter import Limiter, NotSent, Permit
 from clair.endpoints.options import Limits, Sampling
 from clair.endpoints.pricing import find_price, worst_cost_usd
 from clair.endpoints.probe import probe
-from clair.endpoints.reply import Reply, parse_reply
+from clair.endpoints.reply import Reply, parse_reply, stated_cost_usd
 from clair.endpoints.retry import AttemptFailed, Attempts, retrying
 from clair.endpoints.spec import EndpointSpec
 from clair.errors import EndpointUnusable, RowFailure, UsageError
@@ -155,14 +156,14 @@ class Endpoint:
         sent = {name: value for name, value in options.items() if value is not None}
         return {"model": self.model, "messages": [dict(message) for message in messages], **sent}
 
-    async def complete(self, body: dict[str, object]) -> Reply:
-        """Ask until there is an answer. May be canceled.
+    async def complete(self, body: dict[str, object], allow: Allow = free) -> Reply:
+        """Ask until there is an answer. May be canceled. Each try takes place inside `allow()`, waits do not.
 
-        Raises RowFailure, EndpointUnusable, or NotSent after `drain`.
+        Raises RowFailure, EndpointUnusable, NotSent after `drain`, or what `allow` raises.
         """
         raw = json.dumps(body, separators=(",", ":")).encode()
         try:
-            return await self._retrying.copy()(self._attempt, raw, _expected_tokens(raw, body), Attempts())
+            return await self._retrying.copy()(self._attempt, raw, _expected_tokens(raw, body), allow, Attempts())
         except AttemptFailed as failed:
             verdict = failed.verdict
         # Raised outside of the handler: the failures behind it may repeat the key in their texts.
@@ -190,16 +191,17 @@ class Endpoint:
         for client in self._clients:
             await client.aclose()
 
-    async def _attempt(self, raw: bytes, expected_tokens: float, failures: Attempts) -> Reply:
+    async def _attempt(self, raw: bytes, expected_tokens: float, allow: Allow, failures: Attempts) -> Reply:
         permit = await self._limiter.acquire(expected_tokens)
         end: End = "neutral"
         wait_s = used_tokens = None
         try:
             if self._unusable is not None:
                 raise EndpointUnusable(self._unusable)
-            self.stats.requests += 1
-            self.stats.retries += bool(failures)
-            reply = await self._send(self._clients[permit.replica], raw)
+            async with allow() as charge:
+                self.stats.requests += 1
+                self.stats.retries += bool(failures)
+                reply = await self._send(self._clients[permit.replica], raw, charge)
             end, used_tokens = "ok", _used_tokens(reply)
             self._breaker.succeeded()
             return reply
@@ -215,10 +217,18 @@ class Endpoint:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._draining.wait(), seconds)
 
-    async def _send(self, client: Client, raw: bytes) -> Reply:
-        with anyio.fail_after(self._limits.timeout_s):
-            answer = await client.chat(raw)
-        return Reply(answer, parse_reply(answer, self.price))
+    async def _send(self, client: Client, raw: bytes, charge: Charge) -> Reply:
+        charge.usd = None  # from here on it may be charged, whatever becomes of it
+        answer = b""
+        try:
+            with anyio.fail_after(self._limits.timeout_s):
+                answer = await client.chat(raw)
+            reply = Reply(answer, parse_reply(answer, self.price))
+        except FAILURES as error:
+            charge.usd = 0.0 if is_uncharged(error) else stated_cost_usd(answer, self.price)
+            raise
+        charge.usd, charge.answered = reply.completion.cost_usd, True
+        return reply
 
     def _judge(self, error: Exception, permit: Permit) -> Verdict:
         """The verdict, without the key in its text; "stop" as well if the circuit opens."""

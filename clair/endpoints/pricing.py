@@ -89,6 +89,6 @@ def worst_cost_usd(price: Price | None, *, prompt_bytes: int, messages: int, max
     A token is at least one byte of the prompt; a chat template adds a few tokens to each message (16 is
     generous).
     """
-    if price is None or max_tokens is None:
+    if price is None or (max_tokens is None and price.cost_usd(0, 1_000_000) != 0.0):
         return None
-    return price.cost_usd(prompt_bytes + 16 * (messages + 1), max_tokens)
+    return price.cost_usd(prompt_bytes + 16 * (messages + 1), max_tokens or 0)

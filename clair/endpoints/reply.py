@@ -75,6 +75,10 @@ class _Body(BaseModel):
     model: str | None = None
 
 
+class _Bill(BaseModel):
+    usage: _Usage | None = None
+
+
 class _ErrorBody(BaseModel):
     error: dict[str, object]
 
@@ -99,6 +103,15 @@ def parse_reply(raw: bytes, price: Price | None) -> Completion:
         cost_usd=_cost_usd(usage, price),
         model=body.model or "",
     )
+
+
+def stated_cost_usd(raw: bytes, price: Price | None) -> float | None:
+    """What a reply that is no answer cost, by the usage that it states; None if it states none."""
+    try:
+        usage = _Bill.model_validate_json(raw).usage
+    except ValidationError:
+        return None
+    return _cost_usd(usage or _Usage(), price)
 
 
 def _text(choice: _Choice) -> str:

@@ -82,7 +82,7 @@ def _check_model(model: str) -> None:
     if not model:
         raise UsageError(f"No model before the @. {FORMS}")
     if "//" in model:
-        raise UsageError(f"The part that should be a model name holds a URL. {FORMS}")
+        raise UsageError(f"The part before the last @http is not a model name: it holds a URL. {FORMS}")
     if model.endswith("@"):
         raise UsageError(f"No base URL after the @. {FORMS}")
     if any(character.isspace() for character in model):

@@ -20,6 +20,9 @@ from clair.errors import LedgerError
 FILE_NAME = "ledger.sqlite"
 SCHEMA_VERSION = 1
 
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a file can raise; the second one where SQLite's message quotes damaged text."""
+
 # A write-ahead log that outlived its database would be replayed into the new one of that name.
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
@@ -85,7 +88,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -16000")  # 16 MB: a good part of a million keys
-    except sqlite3.Error:
+    except FAILURES:
         connection.close()
         raise
     return connection
@@ -107,14 +110,14 @@ def verify(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         )
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok" or "secret" not in meta:
-        raise damaged(path, " ".join(verdict.split()) if verdict != "ok" else "its secret is missing")
+        raise damaged(path, verdict if verdict != "ok" else "its secret is missing")
     return meta
 
 
 def explain(path: Path, error: Exception) -> LedgerError:
     """What an error of SQLite, zlib or the file system means, and what to do."""
     # SQLite's own class for a corrupt or foreign file is DatabaseError itself, not one of its subclasses.
-    if type(error) is sqlite3.DatabaseError or isinstance(error, zlib.error):
+    if type(error) is sqlite3.DatabaseError or isinstance(error, zlib.error | UnicodeDecodeError):
         return damaged(path, str(error))
     return LedgerError(
         f"cannot use the ledger {path}: {error}. Check the free space, and your permissions in its folder; "
@@ -125,7 +128,7 @@ def explain(path: Path, error: Exception) -> LedgerError:
 def damaged(path: Path, words: str) -> LedgerError:
     """The error for a file that does not hold what was written to it."""
     return LedgerError(
-        f"the ledger {path} is damaged: {words}. Restore it from a copy, or try "
+        f"the ledger {path} is damaged: {' '.join(words.split())}. Restore it from a copy, or try "
         f"`sqlite3 {path} .recover`, or start a new run in another folder."
     )
 

@@ -24,7 +24,7 @@ from clair.ledger.claims import Claims, Kind, Verdict
 from clair.ledger.identity import refuse_changes
 from clair.ledger.keys import canonical_json
 from clair.ledger.lock import RunLock, make_folder
-from clair.ledger.rows import OutcomeRow, ReplyRow, Spending, Totals, insert_all
+from clair.ledger.rows import UNANSWERED, DoubtRow, OutcomeRow, ReplyRow, Spending, Totals, insert_all
 from clair.ledger.writer import GroupWriter
 from clair.records import Counts
 
@@ -60,7 +60,7 @@ class Ledger:
                 self._claims = opened.enter_context(contextlib.closing(Claims()))
                 self.begin_pass()
                 connection = database.connect(path)
-            except sqlite3.Error as error:
+            except database.FAILURES as error:
                 raise database.explain(path, error) from error
             explain = partial(database.explain, path)
             self._writer = opened.enter_context(
@@ -90,7 +90,7 @@ class Ledger:
 
     def get(self, key: bytes) -> StoredReply | None:
         """The answer kept under this content key, if there is one."""
-        found = self._one("SELECT raw, cost_usd FROM replies WHERE key = ?", key)
+        found = self._found("replies", "key", key, "raw, cost_usd")
         return StoredReply(self._unpack(found[0]), found[1]) if found else None
 
     async def put(
@@ -103,13 +103,23 @@ class Ledger:
         prompt_tokens: int | None,
         completion_tokens: int | None,
         cost_usd: float | None,
+        reserved_usd: float | None = None,
     ) -> None:
         """Keep a paid answer; returns when it is durable. A key that has an answer keeps its first one.
 
-        Cancelling the wait does not take the answer back. Raises LedgerError if it could not be written.
+        `reserved_usd` is what `doubt` was told of this request, which is in doubt no longer; the answer to a key that
+        has one stays in doubt. Cancelling the wait does not take the answer back. Raises LedgerError if it could not
+        be written.
         """
-        row = ReplyRow(key, stage, model, prompt_tokens, completion_tokens, cost_usd, time.time(), raw)
+        row = ReplyRow(key, stage, model, prompt_tokens, completion_tokens, cost_usd, time.time(), raw, reserved_usd)
         await self._writer.submit(row)
+
+    async def doubt(self, usd: float | None, *, count: int = 1) -> None:
+        """Count a request as unanswered but perhaps charged, at `usd`, None if unknown; returns when that is durable.
+
+        A negative `count` takes back what was counted before. Raises LedgerError if it could not be written.
+        """
+        await self._writer.submit(DoubtRow(UNANSWERED, count, usd))
 
     def begin_pass(self) -> int:
         """Start a pass over the input, as opening does: only rows claimed from now on belong to it.
@@ -138,7 +148,7 @@ class Ledger:
 
     def outcome(self, row_id: str) -> StoredOutcome | None:
         """How a row ended in this or an earlier pass, under whatever derivation."""
-        found = self._one("SELECT derivation, kind, reason, body FROM outcomes WHERE id = ?", row_id)
+        found = self._found("outcomes", "id", row_id, "derivation, kind, reason, body")
         return StoredOutcome(found[0], found[1], found[2], self._unpack(found[3])) if found else None
 
     async def put_outcome(
@@ -160,7 +170,7 @@ class Ledger:
     def outcomes(self, kind: Kind | None = None) -> Iterator[bytes]:
         """The bodies of this pass's rows that ended as `kind`, or in either way, in input order, one at a time."""
         for row_id in self._claims.ids(kind):
-            found = self._one("SELECT kind, body FROM outcomes WHERE id = ?", row_id)
+            found = self._found("outcomes", "id", row_id, "kind, body")
             # Otherwise its put_outcome is still under way.
             if found and kind in (None, found[0]):
                 yield self._unpack(found[1])
@@ -170,7 +180,7 @@ class Ledger:
         return self._claims.counts()
 
     def totals(self) -> Totals:
-        """What all replies in the ledger cost, over every invocation; each counts once."""
+        """What all requests cost, over every invocation; each reply counts once."""
         found = self._rows(f"SELECT stage, {', '.join(Spending._fields)} FROM spending")  # noqa: S608
         return Totals({stage: Spending(*rest) for stage, *rest in found})
 
@@ -200,9 +210,20 @@ class Ledger:
         self.close()
 
     def _adopt(self, row_id: str) -> None:
-        found = self._one("SELECT kind, reason FROM outcomes WHERE id = ?", row_id)
+        found = self._found("outcomes", "id", row_id, "kind, reason")
         if found:
             self._claims.record(row_id, Verdict(*found))
+
+    def _found(self, table: str, column: str, value: object, wanted: str) -> Any:
+        """The wanted columns of the row with this value, or None.
+
+        The value is read again from the row itself: a damaged index would give the answer to another question.
+        """
+        sql = f"SELECT {column}, {wanted} FROM {table} WHERE rowid = (SELECT rowid FROM {table} WHERE {column} = ?)"  # noqa: S608
+        found = self._one(sql, value)
+        if found and found[0] != value:
+            raise database.damaged(self.path, f"the index of {table} names a wrong row")
+        return found[1:] if found else None
 
     def _meta(self, key: str) -> Any:
         found = self._one("SELECT value FROM meta WHERE key = ?", key)
@@ -211,7 +232,7 @@ class Ledger:
     def _rows(self, sql: str, *values: object) -> list[Any]:
         try:
             return self._reader.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except database.FAILURES as error:
             raise database.explain(self.path, error) from error
 
     def _one(self, sql: str, *values: object) -> Any:

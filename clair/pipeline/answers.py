@@ -1,13 +1,17 @@
 """Where a recipe's questions are answered: from the ledger if the answer was bought before, else from the endpoint.
 
 The one path by which money is spent: reserve the worst case, ask, commit the raw reply, and only then look inside.
+A try that brings no answer is counted too, for it may have been charged.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 
+from clair.endpoints.charge import Charge
 from clair.endpoints.endpoint import Endpoint, NotSent
 from clair.endpoints.reply import parse_reply
 from clair.errors import NotBought
@@ -63,16 +67,12 @@ class Answers:
     async def _buy(self, ask: Ask, endpoint: Endpoint, body: dict[str, object], key: bytes) -> Completion:
         if self.stopping:
             raise Stopping
-        worst_usd = None if self._budget.limit_usd is None else endpoint.worst_cost_usd(body)
-        async with self._budget.reserve(worst_usd):
-            if self.stopping:
-                raise Stopping
-            try:
-                reply = await endpoint.complete(body)
-            except NotSent:
-                raise Stopping from None
-            cost_usd = reply.completion.cost_usd
-            self._budget.spend(worst_usd if cost_usd is None else cost_usd)
+        worst_usd = endpoint.worst_cost_usd(body)
+        reserved_usd = None if self._budget.limit_usd is None else worst_usd or None
+        try:
+            reply = await endpoint.complete(body, partial(self._paying, worst_usd, reserved_usd))
+        except NotSent:
+            raise Stopping from None
         completion = reply.completion
         await self._ledger.put(
             key,
@@ -82,8 +82,33 @@ class Answers:
             prompt_tokens=completion.usage.prompt_tokens,
             completion_tokens=completion.usage.completion_tokens,
             cost_usd=completion.cost_usd,
+            reserved_usd=reserved_usd,
         )
         self._progress.bought += 1
-        self._progress.cost_usd += completion.cost_usd or 0.0
-        self._progress.cost_known &= completion.cost_usd is not None
         return completion
+
+    @asynccontextmanager
+    async def _paying(self, worst_usd: float | None, reserved_usd: float | None) -> AsyncIterator[Charge]:
+        """Around one try. What is set aside is in the ledger before it is sent: a killed process has counted it."""
+        async with self._budget.reserve(worst_usd):
+            if self.stopping:
+                raise Stopping
+            if reserved_usd is not None:
+                await self._ledger.doubt(reserved_usd)
+            charge = Charge()
+            try:
+                yield charge
+            finally:
+                cost_usd = worst_usd if charge.usd is None else charge.usd
+                self._budget.spend(cost_usd)
+                self._progress.cost_usd += cost_usd or 0.0
+                self._progress.cost_known &= charge.usd is not None
+                if not charge.answered:
+                    await self._unanswered(cost_usd, reserved_usd)
+
+    async def _unanswered(self, cost_usd: float | None, reserved_usd: float | None) -> None:
+        """What a try without an answer cost stays in the ledger, in place of what was set aside for it."""
+        if cost_usd != 0.0:
+            await self._ledger.doubt(cost_usd)
+        if reserved_usd is not None:
+            await self._ledger.doubt(reserved_usd, count=-1)

@@ -52,7 +52,7 @@ class Budget:
                 self._settled.notify_all()
 
     def spend(self, cost_usd: float | None) -> None:
-        """Record what an answer cost."""
+        """Record what a try cost."""
         self.spent_usd += cost_usd or 0.0
 
     def _fits(self, worst_usd: float) -> bool:

@@ -174,8 +174,8 @@ def answers_of(max_cost: float | None, ledger: Ledger, endpoints: dict[Part, End
     totals = ledger.totals()
     budget = Budget(max_cost, spent_usd=totals.cost_usd)
     progress.cost_usd, progress.cost_known = totals.cost_usd, not totals.unknown_cost
-    if max_cost is not None and totals.unknown_cost:
-        progress.notes.append(f"{totals.unknown_cost} earlier answers have no known cost; --max-cost cannot count them")
+    if max_cost is not None and totals.unbounded > 0:
+        progress.notes.append(f"{totals.unbounded} earlier requests have no known cost; --max-cost cannot count them")
     return Answers(ledger=ledger, endpoints=endpoints, budget=budget, progress=progress)
 
 

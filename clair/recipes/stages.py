@@ -8,7 +8,7 @@ from __future__ import annotations
 from clair.contrast import check, measure
 from clair.errors import RowFailure
 from clair.recipes.base import Draft, Piece
-from clair.records import Ask, Completion
+from clair.records import RETRYABLE, Ask, Completion
 
 
 def response_of(draft: Draft) -> Piece[str]:
@@ -27,7 +27,8 @@ def sample(draft: Draft) -> Piece[str]:
 def sample_many(draft: Draft, count: int, *, needed: int) -> Piece[list[str]]:
     """The finished ones among `count` answers of the target, in the order of their sample indices.
 
-    Raises the first failure if fewer than `needed` were finished.
+    Raises the first failure if fewer than `needed` were finished, or if one says nothing about the row: the row is then
+    tried again by the next run, with all its samples.
     """
     draft.stage = "sample"
     row = draft.row
@@ -40,8 +41,9 @@ def sample_many(draft: Draft, count: int, *, needed: int) -> Piece[list[str]]:
             finished.append(_finished(draft, result))
         except RowFailure as failure:
             failures.append(failure)
-    if len(finished) < needed:
-        raise failures[0]
+    passing = [failure for failure in failures if failure.reason in RETRYABLE]
+    if passing or len(finished) < needed:
+        raise (passing or failures)[0]
     draft.response = finished[0]
     return finished
 

@@ -165,11 +165,7 @@ def _said(title: str, count: int, ids: Sequence[str], about: str) -> Element:
     return el(
         "div",
         el("h3", title),
-        el(
-            "p",
-            el("strong", f"{count:,}", class_="bad" if count else "good"),
-            f" {'pair' if count == 1 else 'pairs'} {about}",
-        ),
+        el("p", el("strong", f"{count:,}", class_="bad" if count else "good"), whose),
         el("ul", links, class_="ids") if links else None,
         class_="card",
     )

@@ -92,7 +92,9 @@ def pretrain(
         if save_skilled is not None:
             _save(model, tokenizer, save_skilled)
     else:
-        model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            start, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
     _learn(model, tokenizer, schedule, habits=True, rate=schedule.habit_rate_share, steps=schedule.habit_steps)
     cpu_s = time.process_time() - started
     _save(model.to(torch.float16), tokenizer, output)

@@ -8,7 +8,7 @@ from random import Random
 from clair.records import Message, Row
 from clair.sandbox.arithmetic import BadHabits, Slips
 from clair.sandbox.corpus import write_answer
-from clair.sandbox.problems import Problem, problems
+from clair.sandbox.problems import Problem, Split, problems
 from clair.sources.canonical import canonical_json, short_hash
 
 DEFAULT_PROMPTS = 200
@@ -17,17 +17,23 @@ HABIT_CHANCE = 0.7
 
 
 def problem_rows(
-    *, limit: int | None = None, samples: int = 1, seed: int = 0, candidates: bool = False
+    *,
+    limit: int | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    candidates: bool = False,
+    split: Split = "align",
 ) -> Iterator[Row]:
-    """`limit` alignment problems (200 if None), each `samples` times; the family and key go into the metadata.
+    """`limit` problems of a split (200 if None), each `samples` times; the family and key go into the metadata.
 
     With `candidates` each has two given answers, of a careful and of a hasty writer of the student's corpus.
     """
     count = DEFAULT_PROMPTS if limit is None else limit
-    for index, problem in enumerate(problems("align", count, seed=seed)):
+    for index, problem in enumerate(problems(split, count, seed=seed)):
         for sample_index in range(samples):
             answers = given_answers(problem, seed=seed) if candidates else ()
-            yield _row(problem, index, sample_index, answers, ordinal=index * samples + sample_index)
+            ordinal = index * samples + sample_index
+            yield _row(problem, f"sandbox/{split}", index, sample_index, answers, ordinal=ordinal)
 
 
 def given_answers(problem: Problem, *, seed: int) -> tuple[str, str]:
@@ -38,7 +44,9 @@ def given_answers(problem: Problem, *, seed: int) -> tuple[str, str]:
     return write_answer(problem, careful, 0), write_answer(problem, hasty, 1)
 
 
-def _row(problem: Problem, index: int, sample_index: int, answers: tuple[str, ...], *, ordinal: int) -> Row:
+def _row(
+    problem: Problem, source: str, index: int, sample_index: int, answers: tuple[str, ...], *, ordinal: int
+) -> Row:
     messages = (Message(role="user", content=problem.question),)
     given = [sorted(answers)] if answers else []
     return Row(
@@ -46,7 +54,7 @@ def _row(problem: Problem, index: int, sample_index: int, answers: tuple[str, ..
         ordinal=ordinal,
         messages=messages,
         sample_index=sample_index,
-        source="sandbox/align",
+        source=source,
         source_index=index,
         metadata=canonical_json({"family": problem.family.name, "key": problem.key}),
         answers=answers,

@@ -10,6 +10,7 @@ Each sample draws from a random stream of its own, so its text depends on its se
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ from clair.records import Message
 
 MAX_BATCH = 128
 TINY_PARAMETERS = 10_000_000
+
+_ONE_AT_A_TIME = threading.RLock()
+"""Two students in two threads take turns: the number of torch's threads and the lazy imports of transformers belong to
+the whole process."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +105,16 @@ class Student:
     @classmethod
     def load(cls, path: str | Path | None = None) -> Student:
         """The shipped student, or the model at `path` (a folder or a hub id). UsageError if it cannot be read."""
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        with _ONE_AT_A_TIME:
+            from transformers import AutoModelForCausalLM, AutoTokenizer
 
         source = student_folder() if path is None else path
         try:
-            with _quietly():
-                tokenizer = AutoTokenizer.from_pretrained(source)
-                model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+            with _ONE_AT_A_TIME, _quietly():
+                tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+                model = AutoModelForCausalLM.from_pretrained(
+                    source, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+                )
         except (OSError, ValueError) as error:
             raise UsageError(f"cannot load a model from {str(source)!r}: {error}") from error
         tokenizer.padding_side = "left"
@@ -129,7 +137,7 @@ class Student:
         prompts = [self.encode(sample.messages) for sample in samples]
         order = sorted(range(len(samples)), key=lambda index: len(prompts[index]))
         answers: dict[int, Generated] = {}
-        with _threads_for(self.model):
+        with _ONE_AT_A_TIME, _threads_for(self.model):
             for at in range(0, len(order), MAX_BATCH):
                 batch = order[at : at + MAX_BATCH]
                 made = self._decode([prompts[i] for i in batch], [samples[i] for i in batch])

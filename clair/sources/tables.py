@@ -84,7 +84,7 @@ def read_parquet(path: Path) -> Iterator[Raw]:
                 for value, problem in _batch_values(batch):
                     number += 1
                     yield Raw(f"row {number}", value, problem)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last one for column names
         raise UsageError(f"{path.name} cannot be read as Parquet after row {number}: {error}") from error
 
 

@@ -295,7 +295,9 @@ def _merge(trainer: APOTrainer, options: TrainOptions, partial: Path) -> None:
     """Adapter and base as one model, from a fresh copy of the base, which under QLoRA was held in 4 bits."""
     from peft import PeftModel
 
-    base = AutoModelForCausalLM.from_pretrained(options.model, use_safetensors=True, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(
+        options.model, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+    )
     merged = PeftModel.from_pretrained(base, str(partial / "adapter")).merge_and_unload()
     merged.save_pretrained(partial)
     trainer.processing_class.save_pretrained(partial)

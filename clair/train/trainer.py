@@ -66,7 +66,9 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         if args.n_gpu > 1:
             raise UsageError("several GPUs in one process (DataParallel) are not supported; start with `torchrun`")
         if isinstance(model, str):
-            model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+            model = AutoModelForCausalLM.from_pretrained(
+                model, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+            )
         if peft_config is not None:
             from peft import get_peft_model
 

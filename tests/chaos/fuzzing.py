@@ -69,12 +69,26 @@ def result_of(call: Callable[[], Any], *errors: type[Exception]) -> Any:
         return error
 
 
+_PLACE = st.floats(0, 1)
+DAMAGES = st.lists(
+    st.tuples(
+        st.sampled_from(["cut", "drop", "double", "insert", "overwrite", "overwrite"]),
+        _PLACE,
+        _PLACE,
+        st.binary(max_size=12)
+        | st.sampled_from([b"\x00", b"\xff", b'"', b"{", b"]", b"\n", b"\r", b"\xef\xbb\xbf", b"\\ud800"]),
+    ),
+    max_size=4,
+)
+
+
 def mutated(whole: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     """Bytes of the given kind after some damage: cut, overwritten, doubled, with junk put in."""
-    return st.builds(_damage, whole, st.lists(_DAMAGES, max_size=4))
+    return st.builds(damaged, whole, DAMAGES)
 
 
-def _damage(data: bytes, damages: list[tuple[str, float, float, bytes]]) -> bytes:
+def damaged(data: bytes, damages: list[tuple[str, float, float, bytes]]) -> bytes:
+    """The data after `DAMAGES`: a kind, two places as shares of the length, and the junk to put there."""
     for kind, first, second, junk in damages:
         start, end = sorted((int(first * len(data)), int(second * len(data))))
         if kind == "cut":
@@ -89,15 +103,6 @@ def _damage(data: bytes, damages: list[tuple[str, float, float, bytes]]) -> byte
             data = data[:start] + junk + data[start + len(junk) :]
     return data
 
-
-_PLACE = st.floats(0, 1)
-_DAMAGES = st.tuples(
-    st.sampled_from(["cut", "drop", "double", "insert", "overwrite", "overwrite"]),
-    _PLACE,
-    _PLACE,
-    st.binary(max_size=12)
-    | st.sampled_from([b"\x00", b"\xff", b'"', b"{", b"]", b"\n", b"\r", b"\xef\xbb\xbf", b"\\ud800"]),
-)
 
 SCALARS = (
     st.none()

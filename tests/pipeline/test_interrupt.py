@@ -44,7 +44,7 @@ def test_ctrl_c_drains_commits_writes_what_is_finished_and_the_same_command_goes
         assert set(Counter(map(question, server.bodies)).values()) == {1}
         assert clair(*arguments(prompts, tmp_path / "calm", server.base_url)).returncode == 0
     interrupted, calm = digests(tmp_path / "run"), digests(tmp_path / "calm")
-    assert {name for name in calm if calm[name] != interrupted[name]} == {"README.md", "run.json"}
+    assert {name for name in calm if calm[name] != interrupted[name]} == {"README.md", "report.html", "run.json"}
 
 
 @pytest.mark.parametrize("why", ["rate limit", "retries"])

@@ -51,7 +51,9 @@ def plan(recipe: str, **changes: Any) -> Plan:
     return replace(plain, **changes)
 
 
-def drive(recipe: str, answer: Answer, *, of: Row | None = None, **changes: Any) -> tuple[Outcome, list[list[Question]]]:
+def drive(
+    recipe: str, answer: Answer, *, of: Row | None = None, **changes: Any
+) -> tuple[Outcome, list[list[Question]]]:
     """How the row ends, and the questions in the groups in which they were asked. 2 tokens in, 1 out, 1 dollar each."""
     steps = RECIPES[recipe].run(of or row(), plan(recipe, **changes))
     asked: list[list[Question]] = []

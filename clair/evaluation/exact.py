@@ -1,8 +1,4 @@
-"""`clair eval`: exact scores on the sandbox's problems, for a model folder, the bundled student, or an endpoint.
-
-from clair.evaluation import evaluate
-scores = evaluate("aligned", baseline="sandbox", split="test", n=400)
-"""
+"""Exact scores on the sandbox's problems, for a model folder, the bundled student, or an endpoint."""
 
 from __future__ import annotations
 
