@@ -24,6 +24,8 @@ ADAPTIVE_MAXIMUM = 4096
 _CUT = 0.9  # the first cut: capacity is probably just below
 _DEEP_CUT = 0.75  # another cut before a whole round of successes: capacity has dropped
 _PROBE_REQUESTS = 60  # around the level that failed: at most about one 429 in so many requests
+_PACE = 1.25  # after a 429, requests are sent at most so many times as fast as the limit allows on average
+_SLACK_S = 0.02
 _FAILURES_TO_PAUSE = 3
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _BETTER = 1.1  # so much more throughput counts as more
@@ -45,6 +47,8 @@ class Controller:
         self._pauses = 0
         self._paused_from = float("-inf")
         self._gate = _ThroughputGate()
+        self._latency_s: float | None = None
+        self._next_at = float("-inf")
         self.paused_until = float("-inf")
         self.in_flight = 0
 
@@ -53,13 +57,15 @@ class Controller:
         """Requests that may be in flight."""
         return max(1, int(self._limit))
 
-    def is_free(self, now: float) -> bool:
-        """Whether one more request may be sent now."""
-        return self.in_flight < self.limit and now >= self.paused_until
+    def free_at(self, now: float) -> float | None:
+        """When one more request may be sent, not before `now`; None: when one of those in flight has ended."""
+        return max(now, self.paused_until, self._next_at) if self.in_flight < self.limit else None
 
-    def started(self) -> None:
+    def started(self, now: float) -> None:
         """A request is sent."""
         self.in_flight += 1
+        if self._ceiling is not None and self._latency_s is not None:
+            self._next_at = max(self._next_at, now - _SLACK_S) + self._latency_s / (_PACE * self._limit)
 
     def ended(self, now: float, *, started_at: float, end: End, retry_after_s: float | None = None) -> None:
         """A request that was sent at `started_at` is over."""
@@ -73,6 +79,8 @@ class Controller:
             self._failed(now, started_at)
 
     def _succeeded(self, now: float, started_at: float, *, used: bool) -> None:
+        took_s = now - started_at
+        self._latency_s = took_s if self._latency_s is None else self._latency_s + (took_s - self._latency_s) / 16
         self._failures = self._pauses = 0
         self._since_cut += 1
         if started_at < self._cut_at:

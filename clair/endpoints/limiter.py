@@ -108,10 +108,10 @@ class Limiter:
     def _try(self, tokens: float) -> Permit | float | None:
         """A permit; or the time at which one may be free; or None: when a request ends."""
         now = self._clock()
-        free = [number for number, controller in enumerate(self._controllers) if controller.is_free(now)]
+        times = [controller.free_at(now) for controller in self._controllers]
+        free = [number for number, time in enumerate(times) if time == now]
         if not free:
-            pauses = [c.paused_until for c in self._controllers if c.paused_until > now and c.in_flight < c.limit]
-            return min(pauses, default=None)
+            return min((time for time in times if time is not None), default=None)
         wait_s = max(
             self._requests.wait_s(now, 1.0) if self._requests else 0.0,
             self._tokens.wait_s(now, tokens) if self._tokens else 0.0,
@@ -125,7 +125,7 @@ class Limiter:
             self._requests.take(1.0)
         if self._tokens:
             self._tokens.take(tokens)
-        self._controllers[replica].started()
+        self._controllers[replica].started(now)
         return Permit(replica, now, tokens)
 
     def _wake(self) -> None:

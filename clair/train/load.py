@@ -28,7 +28,7 @@ def load_model(options: TrainOptions, *, on_gpu: bool) -> Any:
 
     Raises UsageError: not found, no causal language model, weights not in safetensors.
     """
-    extra: dict[str, Any] = {"dtype": torch.float32}
+    extra: dict[str, Any] = {}
     if options.lora_rank and computes_in_bfloat16(options, on_gpu=on_gpu):
         extra["dtype"] = torch.bfloat16
     if options.load_in_4bit:
@@ -41,13 +41,17 @@ def load_model(options: TrainOptions, *, on_gpu: bool) -> Any:
                 f"{options.model!r} is a {', '.join(architectures)} and has no causal language model head; "
                 "choose a model that generates text"
             )
-        return AutoModelForCausalLM.from_pretrained(
-            options.model, trust_remote_code=False, use_safetensors=True, **extra
-        )
+        return safe_model(options.model, **extra)
     except _UNLOADABLE as error:
         raise UsageError(
             f"no causal language model can be loaded from {options.model!r}: {_first_line(error)}"
         ) from error
+
+
+def safe_model(name: str, **extra: Any) -> Any:
+    """A causal language model in float32 unless `extra` says otherwise; raises what transformers raises."""
+    wanted = {"dtype": torch.float32, **extra}
+    return AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False, use_safetensors=True, **wanted)
 
 
 def computes_in_bfloat16(options: TrainOptions, *, on_gpu: bool) -> bool:

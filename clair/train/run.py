@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from clair.errors import ClairError, UsageError
 from clair.train.batching import PairDataset
@@ -34,7 +34,7 @@ from clair.train.card import model_card
 from clair.train.config import CHECKPOINTING, APOConfig
 from clair.train.curves import curves_page
 from clair.train.data import read_pairs
-from clair.train.load import computes_in_bfloat16, load_model, load_tokenizer, lora_config
+from clair.train.load import computes_in_bfloat16, load_model, load_tokenizer, lora_config, safe_model
 from clair.train.meters import MetricsFile, peak_memory_mb
 from clair.train.options import TrainOptions
 from clair.train.reference import pair_key
@@ -295,10 +295,7 @@ def _merge(trainer: APOTrainer, options: TrainOptions, partial: Path) -> None:
     """Adapter and base as one model, from a fresh copy of the base, which under QLoRA was held in 4 bits."""
     from peft import PeftModel
 
-    base = AutoModelForCausalLM.from_pretrained(
-        options.model, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-    )
-    merged = PeftModel.from_pretrained(base, str(partial / "adapter")).merge_and_unload()
+    merged = PeftModel.from_pretrained(safe_model(options.model), str(partial / "adapter")).merge_and_unload()
     merged.save_pretrained(partial)
     trainer.processing_class.save_pretrained(partial)
 

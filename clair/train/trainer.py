@@ -26,7 +26,7 @@ import torch
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, Trainer
+from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
 from clair.errors import ClairError, UsageError
@@ -35,6 +35,7 @@ from clair.train.batching import Batch, Collator, EpochCallback, PairDataset, St
 from clair.train.config import APOConfig
 from clair.train.data import pairs_of
 from clair.train.layout import PairTokens, Row
+from clair.train.load import safe_model
 from clair.train.logps import prepare, score
 from clair.train.meters import Cost, Meter
 from clair.train.objectives import PairLoss
@@ -66,9 +67,7 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         if args.n_gpu > 1:
             raise UsageError("several GPUs in one process (DataParallel) are not supported; start with `torchrun`")
         if isinstance(model, str):
-            model = AutoModelForCausalLM.from_pretrained(
-                model, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-            )
+            model = safe_model(model)
         if peft_config is not None:
             from peft import get_peft_model
 

@@ -100,6 +100,17 @@ def test_a_reply_is_a_revision_or_refused_with_a_reason(
         assert_untouched_outside(response, found.text, found.edits)
 
 
+REPEATED = st.tuples(st.lists(PIECES, min_size=1, max_size=3).map("".join), st.integers(1, 20_000))
+LONG = st.lists(REPEATED, min_size=1, max_size=4).map(lambda parts: "".join(piece * count for piece, count in parts))
+
+
+@fuzz(response=LONG | TEXTS, reply=LONG, protocol=st.sampled_from(get_args(Protocol)))
+def test_long_and_monotonous_texts_take_no_more_than_seconds(response: str, reply: str, protocol: Protocol) -> None:
+    """Patterns that go back and forth over a text show here; the bound is that of every example."""
+    completion = Completion(text=reply, finish_reason="stop")
+    result_of(lambda: interpret(protocol, completion, response=response, token=TOKEN), RevisionError)
+
+
 def assert_untouched_outside(response: str, text: str, made: tuple[edits.Edit, ...]) -> None:
     """Walk along both texts: between two edits every character is the same, and the edits undone give the response."""
     at = place = 0

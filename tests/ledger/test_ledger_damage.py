@@ -83,6 +83,26 @@ async def test_one_changed_byte_inside_a_body_is_found_when_it_is_read(run: Path
             ledger.get((50).to_bytes(32, "big"))
 
 
+def test_an_index_that_names_a_wrong_row_gives_no_answer_to_another_question(run: Path):
+    """An entry of the index is the key and the number of its row, here of one byte."""
+    path = run / "ledger.sqlite"
+    key = (50).to_bytes(32, "big")
+    entry = key + bytes([51])
+    assert path.read_bytes().count(entry) == 1
+    overwrite(path, path.read_bytes().index(entry) + len(key), bytes([20]))
+    with Ledger.open(run, create=False) as ledger, pytest.raises(LedgerError, match="the index of replies names a wrong"):
+        ledger.get(key)
+
+
+def test_damaged_text_in_the_schema_is_told_in_one_line(run: Path):
+    """SQLite quotes it in its message, which Python then cannot decode."""
+    path = run / "ledger.sqlite"
+    overwrite(path, path.read_bytes().index(b"CREATE TABLE outcomes") + 8, b"\x80")
+    with pytest.raises(LedgerError, match="is damaged") as refusal:
+        Ledger.open(run, create=False)
+    assert "\n" not in str(refusal.value)
+
+
 def test_a_newer_ledger_is_refused_by_its_version(run: Path):
     with contextlib.closing(sqlite3.connect(run / "ledger.sqlite")) as connection, connection:
         connection.execute("UPDATE meta SET value = 99 WHERE key = 'schema'")

@@ -127,7 +127,7 @@ def test_a_run_that_is_killed_again_and_again_stays_within_its_limit(tmp_path: P
     run = tmp_path / "run"
     with ChatServer(till.answer, models=("target", "reviser"), latency_s=0.05) as server:
         limited = ["--config", str(config), "--concurrency", "8"]
-        command = arguments(prompts, run, server.base_url, *limited, "--max-cost", "0.1")
+        command = arguments(prompts, run, server.base_url, *limited, "--max-cost", "0.2")
         for _ in range(3):
             process = start(*command)
             wait_for_requests(server, process, server.count + chance.randrange(5, 25))
@@ -137,10 +137,10 @@ def test_a_run_that_is_killed_again_and_again_stays_within_its_limit(tmp_path: P
         stopped = clair(*command)
         assert stopped.returncode == 1
         assert "the budget is used up" in stopped.stderr
-        assert till.charged_usd <= 0.1
+        assert 0.15 < till.charged_usd <= 0.2
         with Ledger.open(run, create=False) as ledger:
             totals = ledger.totals()
-        assert till.charged_usd <= totals.cost_usd <= 0.1
+        assert till.charged_usd <= totals.cost_usd <= 0.2
         assert totals.by_stage["unanswered"].replies <= 3 * 2 * 8  # two models
         done = clair(*arguments(prompts, run, server.base_url, *limited, "--max-cost", "10"))
         assert done.returncode == 0
