@@ -28,7 +28,7 @@ def closing(settings: GenerateSettings, summary: RunSummary, progress: Progress)
         _line("tokens", f"{_count(summary.prompt_tokens.value)} in, {_count(summary.completion_tokens.value)} out"),
         _line("cost", _cost(summary)),
         _line("time", f"{duration(progress.elapsed_s)}, {progress.bought:,} requests"),
-        _line("files", f"{settings.out}/data, {settings.out}/rejects, {settings.out}/README.md"),
+        _line("files", ", ".join(f"{settings.out}/{name}" for name in ("data", "rejects", "README.md", "report.html"))),
         "",
         *_next(settings, summary),
     ]

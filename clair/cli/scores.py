@@ -38,7 +38,7 @@ def judged_table(figures: dict[str, Any], out: str) -> str:
         printable(f"{figures['model']} against {figures['baseline']}, judged by {figures['judge']}: {counts}"),
         _line("win rate", _rate(figures["win_rate"])),
         _line("at equal lengths", _controlled(figures)),
-        _line("results", ", ".join(f"{count:,} {_RESULTS[name]}" for name, count in figures["results"].items())),
+        _line("results", _results(figures["results"])),
         _line("position", _position(figures["position"])),
         _line("mean length", " and ".join(_length(*item) for item in figures["length"].items())),
     ]
@@ -60,6 +60,11 @@ _RESULTS = {
     "disagreement": "tied because the orders disagree",
     "identical": "of the same words",
 }
+
+
+def _results(results: dict[str, int]) -> str:
+    shown = {name: count for name, count in results.items() if count or name in ("win", "loss")}
+    return ", ".join(f"{count:,} {_RESULTS[name]}" for name, count in shown.items())
 
 
 def _line(name: str, value: str) -> str:

@@ -2,6 +2,7 @@
 
 Pure: events and times come in, a limit comes out, so that tests run it against a simulated server. In short:
 - Slow start: each success raises the limit by one while the limit is really used, so it doubles per round.
+- After a 429, requests are sent evenly: a server that counts requests per second refuses bursts that fit its rate.
 - A reply 429 cuts the limit once per burst: requests that were sent before a cut neither cut again nor count
   as success; what the burst leaves in flight shows the capacity. The level that failed is remembered: growth
   is quick up to it, slow around it, and quick again beyond.
@@ -23,9 +24,10 @@ ADAPTIVE_MAXIMUM = 4096
 
 _CUT = 0.9  # the first cut: capacity is probably just below
 _DEEP_CUT = 0.75  # another cut before a whole round of successes: capacity has dropped
-_PROBE_REQUESTS = 60  # around the level that failed: at most about one 429 in so many requests
-_PACE = 1.25  # after a 429, requests are sent at most so many times as fast as the limit allows on average
-_SLACK_S = 0.02
+_PROBE_REQUESTS = 100  # around the level that failed: at most about one 429 in so many requests
+_PACE = 1.15  # after a 429, requests are sent at most so many times as fast as the limit allows on average
+_SLACK_S = 0.02  # what a late timer may catch up on
+_FIRST_GAP_S = 0.01  # between the first requests, of which nobody knows how long they take
 _FAILURES_TO_PAUSE = 3
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _BETTER = 1.1  # so much more throughput counts as more
@@ -58,14 +60,21 @@ class Controller:
         return max(1, int(self._limit))
 
     def free_at(self, now: float) -> float | None:
-        """When one more request may be sent, not before `now`; None: when one of those in flight has ended."""
-        return max(now, self.paused_until, self._next_at) if self.in_flight < self.limit else None
+        """When one more request may be sent, not before `now`; None: when one of those in flight has ended.
+
+        A limit of 3.6 lets four be in flight: their pace keeps the average.
+        """
+        if self.in_flight >= (self._limit - 0.2 if self._limit > 2 else 1):
+            return None
+        return max(now, self.paused_until, self._next_at)
 
     def started(self, now: float) -> None:
         """A request is sent."""
         self.in_flight += 1
         if self._ceiling is not None and self._latency_s is not None:
             self._next_at = max(self._next_at, now - _SLACK_S) + self._latency_s / (_PACE * self._limit)
+        elif self._latency_s is None and self._limit < self._maximum:
+            self._next_at = max(self._next_at, now) + _FIRST_GAP_S
 
     def ended(self, now: float, *, started_at: float, end: End, retry_after_s: float | None = None) -> None:
         """A request that was sent at `started_at` is over."""
@@ -99,10 +108,10 @@ class Controller:
         if self._ceiling is None:
             return 1.0
         place = self._limit / self._ceiling
-        slow = 0.1 * self._ceiling / max(3 * self._ceiling, _PROBE_REQUESTS)
+        slow = 0.1 * self._ceiling / max(1.5 * self._ceiling, _PROBE_REQUESTS)
         if place < 0.95:
             return min(0.25, max(slow, 0.95 * self._ceiling - self._limit))
-        return slow if place < 1.02 else min(1.0, 4 * (place - 1))
+        return slow if place < 1.02 else min(1.0, 3 * (place - 1))
 
     def _rate_limited(self, now: float, started_at: float, in_flight: int, retry_after_s: float | None) -> None:
         if started_at < self._cut_at:
@@ -110,6 +119,8 @@ class Controller:
             return
         if self._since_cut == 0 and self._cut_at > float("-inf"):
             self._pause(now, retry_after_s)
+            self._cut_at = now
+            return
         base = min(self._limit, float(in_flight))
         deep = self._since_cut < base
         self._ceiling = base

@@ -33,6 +33,7 @@ MONDAY = "Mon, 06 Jul 2026 10:00:00 GMT"
         ({"retry-after": "Mon, 06 Jul 2026 12:00:30 +0200", "date": MONDAY}, 30.0),
         ({"retry-after": "Mon, 06 Jul 2026 09:00:00 GMT", "date": MONDAY}, 0.0),
         ({"retry-after": "Mon, 01 Jan 1990 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "Mon, 06 Jul -1 10:00:00 +99999999999"}, None),
     ],
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:

@@ -58,16 +58,16 @@ class Simulation:
         self.limits[int(now)] = self.controller.limit
 
     def _send(self, now: float) -> None:
-        while self.controller.is_free(now):
-            self.controller.started()
+        while (free_at := self.controller.free_at(now)) == now:
+            self.controller.started(now)
             if self._busy < self.capacity(now):
                 self._serve(now, now)
             elif self.queues:
                 self._queue.append(now)
             else:
                 self._push(now + 0.02, "rate_limited", now)
-        if now < self.controller.paused_until:
-            self._push(self.controller.paused_until, None, now)
+        if free_at is not None:
+            self._push(free_at, None, now)
 
     def _serve(self, now: float, sent_at: float) -> None:
         self._busy += 1
@@ -115,7 +115,7 @@ def test_a_queueing_server_is_not_flooded(slots: int) -> None:
 def test_one_burst_of_429_cuts_once() -> None:
     controller = Controller(start=10, maximum=10)
     for _ in range(20):
-        controller.started()
+        controller.started(0.0)
     for _ in range(10):
         controller.ended(0.5, started_at=0.0, end="ok")
     controller.ended(1.0, started_at=0.0, end="rate_limited")
@@ -129,19 +129,19 @@ def test_one_burst_of_429_cuts_once() -> None:
 def test_success_of_requests_sent_before_a_cut_does_not_count() -> None:
     controller = Controller(start=4, maximum=100)
     for _ in range(4):
-        controller.started()
+        controller.started(0.0)
     controller.ended(1.0, started_at=0.0, end="rate_limited")
     before = controller.limit
     for _ in range(3):
         controller.ended(1.5, started_at=0.5, end="ok")
-        controller.started()
+        controller.started(1.5)
     assert controller.limit == before
 
 
 def test_no_growth_while_the_limit_is_not_used() -> None:
     controller = Controller(start=4, maximum=100)
     for second in range(50):
-        controller.started()
+        controller.started(float(second))
         controller.ended(second + 0.5, started_at=float(second), end="ok")
     assert controller.limit == 4
 
@@ -151,19 +151,19 @@ def test_a_run_of_failures_pauses_for_a_time_that_doubles() -> None:
     now, pauses = 0.0, []
     for _ in range(3):
         for _ in range(3):
-            controller.started()
+            controller.started(now)
             controller.ended(now, started_at=now, end="failed")
         pauses.append(controller.paused_until - now)
-        assert not controller.is_free(now)
+        assert controller.free_at(now) == controller.paused_until > now
         now = controller.paused_until
-        assert controller.is_free(now)
+        assert controller.free_at(now) == now
     assert pauses == [0.5, 1.0, 2.0]
 
 
 def test_429_without_any_success_between_pauses_as_long_as_the_server_asks() -> None:
     controller = Controller(start=1, maximum=1)
     for sent_at in (0.0, 1.0):
-        controller.started()
+        controller.started(sent_at)
         controller.ended(sent_at + 0.1, started_at=sent_at, end="rate_limited", retry_after_s=30.0)
     assert controller.paused_until == 31.1
 
@@ -175,7 +175,7 @@ def test_429_without_any_success_between_pauses_as_long_as_the_server_asks() -> 
 def test_the_limit_stays_between_one_and_the_maximum(start: int, events: list[tuple[End, float]]) -> None:
     controller, now = Controller(start=start, maximum=50), 0.0
     for end, duration in events:
-        controller.started()
+        controller.started(now)
         now += duration
         controller.ended(now, started_at=now - duration, end=end)
         assert 1 <= controller.limit <= 50

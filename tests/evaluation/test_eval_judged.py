@@ -50,8 +50,8 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_every_figure_of_a_known_contest(evaluate: Evaluate, server: ChatServer, tmp_path: Path):
-    """Of 40 prompts 16 are won, 8 lost, 4 tied, 4 decided by place, 4 answered in the same words and 4 fail: (16 + 12/2)
-    of 36. 64 verdicts, A in the 24 decided ones and twice in those decided by place."""
+    """Of 40 prompts 16 are won, 8 lost, 4 tied, 4 decided by place, 4 answered in the same words and 4 fail. Half of
+    the 12 in the middle are wins too: 22 of 36. 64 verdicts: A once for each decided prompt, and twice by place."""
     found = evaluate()
     assert (found["model"], found["baseline"], found["judge"]) == ("new", "old", "judge")
     assert (found["prompts"], found["judged"], found["failed"], found["unfinished"]) == (40, 36, 4, 0)
@@ -149,7 +149,7 @@ def test_one_side_may_be_given_and_the_other_asked(evaluate: Evaluate, server: C
 def test_the_budget_stops_it_with_what_is_finished_and_more_money_goes_on(
     evaluate: Evaluate, server: ChatServer, tmp_path: Path
 ):
-    prices = {name: (1000.0, 1000.0) for name in contest.MODELS}
+    prices = dict.fromkeys(contest.MODELS, (1000.0, 1000.0))
     options = {"prices": prices, "max_tokens": 30, "judge_max_tokens": 30, "concurrency": 1}
     with pytest.raises(BudgetExhausted, match="Raise --max-cost"):
         evaluate(max_cost=8, **options)
@@ -170,7 +170,7 @@ def test_what_failed_in_transit_is_tried_again_by_the_next_invocation(evaluate: 
 
     server.answer = overloaded
     found = evaluate(max_retries=0)
-    assert found["failures"][-1] == {"stage": "sample", "reason": "overloaded", "prompts": 4}
+    assert {"stage": "sample", "reason": "overloaded", "prompts": 4} in found["failures"]
     assert (found["judged"], found["results"]["win"]) == (32, 12)
     server.answer = contest.answer
     assert evaluate()["results"]["win"] == 16

@@ -90,7 +90,7 @@ def test_an_index_that_names_a_wrong_row_gives_no_answer_to_another_question(run
     entry = key + bytes([51])
     assert path.read_bytes().count(entry) == 1
     overwrite(path, path.read_bytes().index(entry) + len(key), bytes([20]))
-    with Ledger.open(run, create=False) as ledger, pytest.raises(LedgerError, match="the index of replies names a wrong"):
+    with Ledger.open(run, create=False) as ledger, pytest.raises(LedgerError, match="names a wrong row"):
         ledger.get(key)
 
 

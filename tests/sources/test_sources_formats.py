@@ -150,6 +150,13 @@ def test_parquet_with_bytes_that_are_not_text(tmp_path):
     assert [row.problem for row in rows] == [None, "p.parquet, row 2: not UTF-8", None]
 
 
+def test_parquet_with_a_column_name_that_is_not_text_is_refused(tmp_path):
+    pq.write_table(pa.table({"prompt": ["a"]}), tmp_path / "whole.parquet", store_schema=False)
+    damaged = (tmp_path / "whole.parquet").read_bytes().replace(b"prompt", b"pro\x80pt")
+    with pytest.raises(UsageError, match=r"p\.parquet cannot be read as Parquet"):
+        read(tmp_path / "p.parquet", damaged)
+
+
 def test_what_is_not_parquet_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"p\.parquet cannot be read as Parquet"):
         read(tmp_path / "p.parquet", b"nonsense")
