@@ -37,7 +37,7 @@ bench: $(STAMP)  ## measure; prints tables, fails on no figure
 	$(BIN)/python -m tests.benchmarks
 
 chaos: $(STAMP)  ## the attacks and the fuzzing of the tests, in their long form
-	CLAIR_CHAOS_ROUNDS=20 CLAIR_FUZZ_SECONDS=60 $(BIN)/python -m pytest tests/chaos --timeout 3600
+	CLAIR_CHAOS_ROUNDS=20 CLAIR_FUZZ_SECONDS=60 CLAIR_FUZZ_SEED=$$(date +%s) $(BIN)/python -m pytest tests/chaos --timeout 3600
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage

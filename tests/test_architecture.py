@@ -59,6 +59,7 @@ MAY_IMPORT = {
         "sources",
         "templates",
     },
+    "study": PURE | {"api", "dataset", "ledger", "report", "sandbox", "train"},
     "builders": PURE | {"settings", "api", "dataset"},
 }
 """Module or package -> what of clair it may import. `cli` may import everything; nothing may import `cli`."""

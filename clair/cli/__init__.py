@@ -20,7 +20,8 @@ COMMANDS = {
     "export": "Write the pairs of a run for another trainer.",
     "publish": "Put a run on the Hugging Face Hub, as a dataset with its card.",
     "train-apo": "Align a model on pairs with Anchored Preference Optimization.",
-    "eval": "Score a model on the sandbox's problems.",
+    "eval": "Score a model: exactly in the sandbox, by a judge's win rate elsewhere.",
+    "study": "Compare datasets and objectives in the sandbox, as the paper does.",
     "sandbox": "The built-in world: serve it, or print its problems.",
     "doctor": "What is installed, which GPU there is, which endpoints answer.",
 }

@@ -69,7 +69,9 @@ class Store:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise ClairError(f"{str(path)!r} cannot be read: {error}. Delete it; the same command makes it again.") from error
+            raise ClairError(
+                f"{str(path)!r} cannot be read: {error}. Delete it; the same command makes it again."
+            ) from error
 
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file in one piece."""

@@ -103,7 +103,7 @@ def test_ten_seconds_after_each_step_nine_tenths_of_the_new_capacity_are_used(
 
 
 def test_a_server_that_tolerates_no_burst_is_asked_evenly() -> None:
-    """It refuses what comes within 10 ms of the request before, at any average."""
+    """A tenth of a second's worth at once, at most: a burst of 32 would be refused at a third of the rate."""
     server = RateLimitedServer(latency_s=0.5, burst_s=0.1, seed=0)
     run_virtually(press(server))
     assert server.refused_share < 0.03

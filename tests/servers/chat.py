@@ -45,7 +45,7 @@ class Reply:
 class Fault:
     """Something other than a completion: an error status, or a breach of the protocol.
 
-    `body` is sent as it is if bytes, as JSON otherwise. `stall_s` waits before answering. `cut_after`
+    `body` is sent as it is if bytes, as JSON otherwise; `headers` may lie about its length. `stall_s` waits before answering. `cut_after`
     promises the whole body, sends that many bytes of it and closes. `reset` drops the connection without a
     reply.
     """
@@ -237,7 +237,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             return
         raw = what.body if isinstance(what.body, bytes) else json.dumps(what.body).encode()
-        headers = {"Content-Type": "application/json", **what.headers, "Content-Length": str(len(raw))}
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(raw)), **what.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         sent = raw if what.cut_after is None else raw[: what.cut_after]
         self._transport.write(f"HTTP/1.1 {what.status} Scripted\r\n{head}\r\n".encode("latin-1") + sent)
