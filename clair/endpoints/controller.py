@@ -64,7 +64,7 @@ class Controller:
 
         A limit of 3.6 lets four be in flight: their pace keeps the average.
         """
-        if self.in_flight >= (self._limit - 0.2 if self._limit > 2 else 1):
+        if self.in_flight >= (self._limit - 0.2 if self._limit >= 2 else 1):
             return None
         return max(now, self.paused_until, self._next_at)
 

@@ -31,6 +31,15 @@ async def test_the_limit_holds_and_waiters_come_first_in_first_out() -> None:
     assert permits.in_flight == 0
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 8])
+async def test_a_fixed_limit_is_used_up(limit: int) -> None:
+    permits = limiter(limit)
+    for _ in range(limit):
+        await asyncio.wait_for(permits.acquire(), timeout=10)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(permits.acquire(), timeout=0.05)
+
+
 async def test_replicas_get_equal_shares() -> None:
     permits = limiter(10, 10, 10)
     taken = [await permits.acquire() for _ in range(9)]
