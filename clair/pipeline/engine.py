@@ -126,6 +126,7 @@ class Engine(Generic[Made]):
         self._answers = answers
         self._ledger = ledger
         self._derivation = derivation
+        self._derived_by = derivation.text
         self._progress = progress
         self._target_pairs = target_pairs
         self._checker = checker
@@ -237,7 +238,7 @@ class Engine(Generic[Made]):
             row = dataclasses.replace(row, id=f"{row.id}-{row.ordinal}")
             self._ledger.claim(row.id, row.ordinal)
         stored = self._ledger.outcome(row.id)
-        todo = Todo(row, refusal, self._derivation.text if refusal is None else _of_refusal(refusal, 0))
+        todo = Todo(row, refusal, self._derived_by if refusal is None else _of_refusal(refusal, 0))
         return todo if stored is None else self._again(todo, stored)
 
     def _again(self, todo: Todo, stored: StoredOutcome) -> Todo | None:

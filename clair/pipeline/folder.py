@@ -39,7 +39,7 @@ def write_run_folder(settings: GenerateSettings, ledger: Ledger, plan: Plan) -> 
     except OSError as error:
         raise ClairError(
             f"cannot write the dataset into {settings.out!r}: {error.strerror or error}. Every answer is in its "
-            "ledger; make room and run the same command again"
+            "ledger; make room or see to your permissions, and run the same command again"
         ) from error
     return summary
 

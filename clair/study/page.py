@@ -31,7 +31,8 @@ _OWN_STYLE = """
 .grown { padding: .5rem .6rem; }
 .grown th, .grown td { padding: .35rem .6rem; text-align: left; vertical-align: top; }
 .grown thead th:nth-child(n) { text-align: left; }
-.grown td { border-top: 1px solid var(--line); }
+.grown tbody th { overflow-wrap: normal; min-width: 9.5rem; }
+.grown tbody :is(th, td) { border-top: 1px solid var(--line); }
 .card { overflow-x: auto; }
 .key { color: var(--soft); font-size: .86rem; }
 .key b.chosen { color: var(--chosen); } .key b.rejected { color: var(--rejected); }
@@ -72,7 +73,7 @@ def _sections(study: Mapping[str, Any]) -> Iterator[Element]:
         el("figure", exact_plot(study), el("p", "The dashed line is the student before training.", class_="key")),
         _table(tables.exact_table(study)),
     )
-    yield _section("Against the paper", tables.CLAIMS_NOTE, _table(tables.claims_table(study)))
+    yield _section("What the paper says", tables.CLAIMS_NOTE, _table(tables.claims_table(study)))
     yield _section("Contrast of the datasets", tables.CONTRAST_NOTE, _table(tables.contrast_table(study)))
     yield _section(
         "Displacement",

@@ -11,11 +11,11 @@ from typing import Any
 
 from clair.report.markup import Element, el
 from clair.study.tables import gain_text, names
+from clair.train.curves import ticks
 
 WIDTH = 720
 LEFT, RIGHT, TOP, BOTTOM = 178, 20, 26, 30
-ROW, GAP = 22, 26
-TICKS = 5
+ROW, GAP = 22, 34
 
 Arm = Mapping[str, Any]
 Place = Callable[[float], float]
@@ -71,7 +71,7 @@ def _plot(
 
     return el(
         "svg",
-        (_tick(place, low + (high - low) * part / TICKS, height, percent=percent) for part in range(TICKS + 1)),
+        (_tick(place, value, height, percent=percent) for value in ticks(low, high) if low <= value <= high),
         el("line", x1=_n(place(zero)), x2=_n(place(zero)), y1=TOP - 8, y2=height - BOTTOM, class_="zero"),
         _rows(groups, marks, place),
         viewBox=f"0 0 {WIDTH} {height}",
@@ -86,7 +86,7 @@ def _rows(
 ) -> Iterator[Element]:
     y = float(TOP)
     for objective, arms in groups:
-        yield el("text", objective, x=8, y=_n(y + 12), class_="group")
+        yield el("text", objective, x=8, y=_n(y + 14), class_="group")
         y += GAP
         for arm in arms:
             yield el("text", arm["dataset"], x=LEFT - 12, y=_n(y + 4), text_anchor="end")
@@ -96,7 +96,7 @@ def _rows(
 
 def _tick(place: Place, value: float, height: int, *, percent: bool) -> Element:
     x = _n(place(value))
-    text = f"{100 * value:.0f} %" if percent else f"{value:+.0f}"
+    text = f"{100 * value:.3g} %" if percent else f"{value:+.3g}" if value else "0"
     return el(
         "g",
         el("line", x1=x, x2=x, y1=TOP - 8, y2=height - BOTTOM, class_="grid"),

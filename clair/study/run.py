@@ -38,7 +38,8 @@ def run_study(
         started = time.perf_counter()
         pairs = datasets.build(settings, store, say)
         students = {role: cells.student_result(role, settings, store) for role in ("grid", "test")}
-        say(f"the student before: {_percent(students['test'])} of the test split")
+        say(f"the student before: {_percent(students['test'])} of the test split right")
+        say(f"{plan.number_of_cells(settings)} models to train and score, a line for each; finished ones are kept")
         work = Work(settings, store, keep_models=keep_models, say=say)
         grid = work.done(plan.grid_cells(settings))
         rates = chosen_rates(settings, grid)
@@ -93,7 +94,7 @@ class Work:
         pace = sum(self._seconds) / len(self._seconds)
         split = "dev" if cell.role == "grid" else "test"
         self._say(
-            f"[{self._total - self._left}/{self._total}] {cell.title}: {_percent(result)} of the {split} split, "
+            f"[{self._total - self._left}/{self._total}] {cell.title}: {_percent(result)} of the {split} split right, "
             f"{result['seconds']:.0f} s; about {_minutes(pace * self._left)} left"
         )
 

@@ -13,7 +13,10 @@ from clair.dataset import markdown
 Study = Mapping[str, Any]
 
 TITLE = "Datasets and objectives, compared in the sandbox"
-CLAIMS_NOTE = "A claim is not decided where the 95 % interval of the difference holds zero."
+CLAIMS_NOTE = (
+    "Not decided: the 95 % interval of the difference holds zero. The best rival is taken from the same scores, which "
+    "favors it a little."
+)
 CONTRAST_NOTE = "Means over the shared pairs. Whether an answer is right, an exact checker says."
 DISPLACEMENT_NOTE = (
     "Change of the log-prob of a whole held-out answer by training, in nats; mean over seeds. Ranked right: share of "
@@ -52,7 +55,7 @@ def study_markdown(study: Study) -> str:
         "## Exact answers on unseen problems",
         exact_table(study).markdown(),
         exact_note(study),
-        "## Against the paper",
+        "## What the paper says",
         claims_table(study).markdown(),
         CLAIMS_NOTE,
         "## Contrast of the datasets",
@@ -88,7 +91,7 @@ def quick_text(study: Study) -> str:
     settings = study["settings"]
     rate = f"no grid: every objective has the learning rate {settings['grid'][0]:g}" if not study["grid"] else "a grid"
     return (
-        f"This is `--quick` ({settings['prompts']:,} prompts, {seeds_text(settings['seeds'])}, {rate}, "
+        f"This is --quick ({settings['prompts']:,} prompts, {seeds_text(settings['seeds'])}, {rate}, "
         f"{settings['test_problems']} problems): a look, not a result."
     )
 
@@ -113,8 +116,8 @@ def exact_note(study: Study) -> str:
     return (
         f"The student before training: {100 * study['students']['test']['exact']:.1f} %. Greedy answers to "
         f"{study['settings']['test_problems']} problems of the test split, each right or wrong. Mean ± standard "
-        "deviation over seeds (one seed has none); in parentheses the gain in points with its 95 % interval, by resampling "
-        "problems and seeds."
+        "deviation over seeds (one seed has none); in parentheses the gain in points with its 95 % interval, by "
+        "resampling problems and seeds."
     )
 
 
@@ -168,7 +171,7 @@ def grid_table(study: Study) -> Table:
     rates = study["settings"]["grid"]
     found = {(it["dataset"], it["objective"], it["learning_rate"]): it["exact"] for it in study["grid"]}
     arms = list(dict.fromkeys((it["dataset"], it["objective"]) for it in study["grid"]))
-    rows = [[*arm, *(f"{100 * found[(*arm, rate)]:.1f} %" for rate in rates)] for arm in arms]
+    rows = [[*arm, *(f"{100 * found[arm[0], arm[1], rate]:.1f} %" for rate in rates)] for arm in arms]
     return Table(["dataset", "objective", *(f"{rate:g}" for rate in rates)], rows)
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,15 +139,16 @@ def hostile_command(prompts: Path, run: Path, server: ChatServer, *more: str) ->
     return arguments(prompts, run, server.base_url, *patience, *more)
 
 
-def launch(words: list[str], *, env: Mapping[str, str] | None = None, user: int | None = None) -> subprocess.Popen[str]:
-    """The command as a process of its own, perhaps of another user; killed after the test if it is still there."""
+def launch(
+    words: list[str], *, env: Mapping[str, str] | None = None, through: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """The command as a process of its own, perhaps `through` another; killed after the test if it is still there."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "clair", *words],
+        [*through, sys.executable, "-m", "clair", *words],
         env={**os.environ, "HF_HUB_OFFLINE": "1", **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        user=user,
     )
     STARTED.append(process)
     return process

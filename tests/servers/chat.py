@@ -45,9 +45,9 @@ class Reply:
 class Fault:
     """Something other than a completion: an error status, or a breach of the protocol.
 
-    `body` is sent as it is if bytes, as JSON otherwise; `headers` may lie about its length. `stall_s` waits before answering. `cut_after`
-    promises the whole body, sends that many bytes of it and closes. `reset` drops the connection without a
-    reply.
+    `body` is sent as it is if bytes, as JSON otherwise; `headers` may lie about its length. `stall_s` waits before
+    answering. `cut_after` promises the whole body, sends that many bytes of it and closes. `reset` drops the
+    connection without a reply.
     """
 
     status: int = 200

@@ -12,7 +12,7 @@ from tests.dataset.dataset_examples import pair
 
 
 def asked(question: str, **changes):
-    return replace(pair(), prompt=(Message(role="user", content=question),), **changes)
+    return replace(pair(0), prompt=(Message(role="user", content=question),), **changes)
 
 
 def test_only_prompts_of_every_dataset_remain_in_one_order():

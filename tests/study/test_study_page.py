@@ -35,7 +35,7 @@ def test_a_rate_at_the_end_of_the_grid_is_named():
 
 def test_quick_says_what_it_left_out():
     text = study_markdown(study(quick=True, grid=[], settings={**study()["settings"], "grid": [4e-4], "seeds": 1}))
-    assert "This is `--quick` (100 prompts, 1 seed, no grid: every objective has the learning rate 0.0004" in text
+    assert "This is --quick (100 prompts, 1 seed, no grid: every objective has the learning rate 0.0004" in text
     assert "--quick" not in study_markdown(study())
 
 
@@ -43,7 +43,7 @@ def test_the_markdown_has_every_section():
     assert re.findall("^#+ .*", study_markdown(study()), flags=re.M) == [
         "# Datasets and objectives, compared in the sandbox",
         "## Exact answers on unseen problems",
-        "## Against the paper",
+        "## What the paper says",
         "## Contrast of the datasets",
         "## Displacement",
         "## Learning rates",

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from clair.cli import main
-from clair.errors import ClairError, UsageError
+from clair.errors import ClairError, LedgerError, UsageError
 from clair.study import StudySettings, cells, run_study
+from clair.study.store import Store
 
 SMALL = StudySettings(
     prompts=40,
@@ -110,6 +111,19 @@ def test_only_the_first_cell_of_a_dataset_computes_the_reference(finished: Path)
 def test_changed_settings_are_refused_and_named(finished: Path):
     with pytest.raises(UsageError, match=r"other settings \(epochs: 1 -> 3; prompts: 40 -> 50\)"):
         run_study(StudySettings(**{**vars(SMALL), "prompts": 50, "epochs": 3}), finished)
+
+
+def test_a_second_process_is_kept_out(finished: Path):
+    settings = json.loads((finished / "settings.json").read_text("utf-8"))
+    with Store(finished, settings), pytest.raises(LedgerError, match="is in use by process"):
+        run_study(SMALL, finished)
+
+
+def test_a_damaged_result_is_named(tmp_path: Path):
+    store = Store(tmp_path / "study", {})
+    store.write_text("cells/k.json", "{")
+    with pytest.raises(ClairError, match=r"k\.json' cannot be read: .* Delete it"):
+        store.result("k")
 
 
 def test_another_folder_is_not_written_into(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clair.study.claims import claims, verdict
-from clair.study.plan import Cell
+from clair.study.plan import Cell, StudySettings, grid_cells
+from clair.study.run import chosen_rates, figures
 from clair.study.statistics import Difference, best_rates, difference, score, share
 
 answers = st.text("01", min_size=5, max_size=5)
@@ -61,6 +63,37 @@ def test_the_best_rate_is_by_mean_over_datasets_and_the_lower_of_equals():
         cell("a", "dpo", 1e-4): 0.7, cell("b", "dpo", 1e-4): 0.5,
     }  # fmt: skip
     assert best_rates(scores) == {"sft": 1e-4, "dpo": 1e-4}
+
+
+def test_rates_come_from_the_grid_or_are_the_only_one_there_is():
+    settings = StudySettings(datasets=("clair",), objectives=("sft", "dpo"), grid=(1e-4, 4e-4))
+    scores = dict(zip(grid_cells(settings), (0.5, 0.6, 0.6, 0.5), strict=True))
+    grid = {cell: {"exact": exact} for cell, exact in scores.items()}
+    assert chosen_rates(settings, grid) == {"sft": 4e-4, "dpo": 1e-4}
+    assert chosen_rates(replace(settings, grid=(3e-4,)), {}) == {"sft": 3e-4, "dpo": 3e-4}
+
+
+def test_figures_are_grouped_by_arm_and_displacement_is_a_mean_over_seeds():
+    def result(answers, chosen):
+        return {"answers": answers, "steps": 0.5, "displacement": {"chosen": chosen, "rejected": -1.0, "accuracy": 1.0}}
+
+    results = {
+        Cell("test", "clair", "sft", 1e-4, 0): result("11", 1.0),
+        Cell("test", "clair", "dpo", 1e-4, 0): result("00", 0.0),
+        Cell("test", "clair", "sft", 1e-4, 1): result("11", 2.0),
+    }
+    sft, dpo = figures(results, "00")["summary"]
+    assert sft == {
+        "dataset": "clair",
+        "objective": "sft",
+        "seeds": 2,
+        "exact": 1.0,
+        "std": 0.0,
+        "steps": 0.5,
+        "gain": {"mean": 1.0, "low": 1.0, "high": 1.0},
+        "displacement": {"chosen": 1.5, "rejected": -1.0, "accuracy": 1.0},
+    }
+    assert (dpo["objective"], dpo["exact"], dpo["std"]) == ("dpo", 0.0, None)
 
 
 def test_a_claim_is_decided_by_an_interval_without_zero():
