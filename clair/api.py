@@ -66,7 +66,9 @@ def run_async(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 class Interrupts:
-    """The first Ctrl-C (or SIGTERM) asks the run to stop and drain; the second leaves at once."""
+    """The first Ctrl-C asks the run to stop and drain; the second leaves at once. SIGTERM is the same, and the command
+    exits with 130 after either: drained and committed.
+    """
 
     def __init__(self) -> None:
         self.count = 0

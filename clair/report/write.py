@@ -24,7 +24,10 @@ def write_report(run_dir: Path) -> Path:
     try:
         replace_text(path, page)
     except OSError as error:
-        raise ClairError(f"cannot write {str(path)!r}: {error.strerror or error}.") from error
+        raise ClairError(
+            f"cannot write {str(path)!r}: {error.strerror or error}. Make room or see to your permissions, and run the "
+            "same command again"
+        ) from error
     return path
 
 

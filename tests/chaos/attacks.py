@@ -111,7 +111,7 @@ class Hostile:
             "cut off": Fault(body=raw, cut_after=half),
             "promised too little": Fault(body=raw, headers={"Content-Length": str(half)}),
             "promised nonsense": Fault(body=raw, headers={"Content-Length": "-5"}),
-            "not UTF-8": Fault(body=raw.replace(b"word", b"\xff\xfe", 1)),
+            "not UTF-8": Fault(body=raw.replace(b'"content": "', b'"content": "\xff', 1)),
             "no JSON": Fault(body=raw[:half]),
             "50 MB": Fault(body=HUGE),
             "gzip bomb": Fault(body=BOMB, headers={"Content-Encoding": "gzip"}),
@@ -191,7 +191,7 @@ def assert_whole(run: Path, rows: int) -> None:
 
 def bought_twice(answered: Counter[str]) -> int:
     """How many answers were bought although the same question had been answered before."""
-    return sum(answered.values()) - len(answered)
+    return sum(times - 1 for times in answered.values() if times)
 
 
 def _run_of(command: list[str]) -> Path:

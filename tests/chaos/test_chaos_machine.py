@@ -60,7 +60,7 @@ def test_a_file_size_limit_in_the_middle_stops_the_run_and_loses_nothing(
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, most))
     code, stderr = finish(process)
     assert refused_in_one_sentence(code, stderr), stderr
-    assert "free space" in stderr or "make room" in stderr
+    assert "free space" in stderr or "ake room" in stderr
     ends_whole(command, answered)
 
 
@@ -76,7 +76,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(shop: tuple[ChatServer, Cou
         command = hostile_command(world.write_prompts(tmp_path / "prompts.jsonl", ROWS), run, server)
         code, stderr = finish(launch(command))
         assert refused_in_one_sentence(code, stderr), stderr
-        assert "free space" in stderr or "make room" in stderr
+        assert "free space" in stderr or "ake room" in stderr
         subprocess.run(["mount", "-o", "remount,size=30m", str(run)], check=True)
         (run / "filler").unlink()
         ends_whole(command, answered)

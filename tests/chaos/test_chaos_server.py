@@ -36,13 +36,13 @@ ROWS = 60
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_hostile_server_costs_patience_and_nothing_else(tmp_path: Path, seed: int):
-    """No question is bought again once it was answered, whatever happened to the others."""
+    """No question is bought again once it was answered, and no lie is taken for an answer."""
     prompts = world.write_prompts(tmp_path / "prompts.jsonl", ROWS)
     hostile = Hostile(seed, share=0.3)
     with ChatServer(hostile.answer, models=("target", "reviser"), latency_s=0.01, keep_bodies=False) as server:
         complete(hostile_command(prompts, tmp_path / "run", server))
     assert_whole(tmp_path / "run", ROWS)
-    assert bought_twice(hostile.answered) == 0
+    assert set(hostile.answered.values()) == {1}
     assert len(hostile.met) >= 8, "the seed is too kind"
 
 

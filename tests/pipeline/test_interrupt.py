@@ -49,7 +49,9 @@ def test_ctrl_c_drains_commits_writes_what_is_finished_and_the_same_command_goes
 
 @pytest.mark.parametrize("why", ["rate limit", "retries"])
 def test_ctrl_c_does_not_wait_for_requests_that_are_not_on_the_wire(tmp_path: Path, why: str):
-    """Dozens of rows wait: for a permit at one a minute, or for the end of a `Retry-After` of five minutes."""
+    """Dozens of rows wait: for a permit at one a minute, or for the end of a `Retry-After` of five minutes. SIGTERM is
+    heard as Ctrl-C is.
+    """
     prompts = world.write_prompts(tmp_path / "prompts.jsonl", ROWS)
     with ChatServer(world.answer, models=("target", "reviser")) as server:
         if why == "retries":
@@ -59,7 +61,7 @@ def test_ctrl_c_does_not_wait_for_requests_that_are_not_on_the_wire(tmp_path: Pa
         wait_until(lambda: server.count > 0, process)
         time.sleep(0.5)
         asked = server.count
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM if why == "retries" else signal.SIGINT)
         process.communicate(timeout=30)
         assert (process.returncode, server.count) == (130, asked)
 
