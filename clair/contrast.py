@@ -50,6 +50,13 @@ class Span(NamedTuple):
     rejected: str
     chosen: str
 
+    @property
+    def shown(self) -> str:
+        """An equal span as one text. The first word of a text has no white space before it, which the same word
+        further on in the other text has.
+        """
+        return self.rejected if self.rejected[:1].isspace() else self.chosen
+
 
 def measure(chosen: str, rejected: str) -> Contrast:
     """The figures of one pair, as `records.Contrast` documents them.

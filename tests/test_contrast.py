@@ -116,6 +116,12 @@ def test_spans_keep_white_space_with_the_word_after_it() -> None:
     assert diff_spans("", "") == []
 
 
+def test_an_equal_span_is_shown_with_the_white_space_that_one_side_has() -> None:
+    """ "b" opens the chosen answer and follows a space in the rejected one."""
+    removed, kept = diff_spans("a b", "b")
+    assert (removed.rejected + kept.shown, kept.chosen) == ("a b", "b")
+
+
 @pytest.mark.parametrize(
     ("figures", "gate"),
     [

@@ -26,8 +26,7 @@ def word_diff(rejected: str, chosen: str) -> Text:
     text = Text()
     for span in diff_spans(rejected, chosen):
         if span.kind == "equal":
-            # The first word of a text has no white space before it, which the same word further on has.
-            text.append(printable(span.rejected if span.rejected[:1].isspace() else span.chosen))
+            text.append(printable(span.shown))
             continue
         text.append(printable(span.rejected), style="red strike")
         text.append(printable(span.chosen), style="bold green")

@@ -82,7 +82,7 @@ def _lines(span: Span, place: int, last: int) -> Iterator[str]:
         yield from (f"- {line}" for line in _first(_wrapped(span.rejected)))
         yield from (f"+ {line}" for line in _first(_wrapped(span.chosen)))
         return
-    lines = _wrapped(span.rejected)
+    lines = _wrapped(span.shown)
     before, after = (CONTEXT if place > 0 else 0), (CONTEXT if place < last else 0)
     if len(lines) > before + after + 1:
         lines = [*lines[:before], CUT, *lines[len(lines) - after :]]

@@ -55,11 +55,10 @@ def diff(rejected: str, chosen: str) -> list[Op]:
 def _spans(rejected: str, chosen: str) -> list[Op]:
     pieces: list[Op] = []
     for span in diff_spans(rejected, chosen):
-        old, new = visible(span.rejected), visible(span.chosen)
         if span.kind == "equal":
-            # The first word of a text has no white space before it, which the same word further on has.
-            pieces.append(old if old[:1].isspace() else new)
+            pieces.append(visible(span.shown))
             continue
+        old, new = visible(span.rejected), visible(span.chosen)
         before = old[: len(old) - len(old.lstrip())]
         if before and new.startswith(before):  # white space that both have is no change
             pieces.append(before)

@@ -34,6 +34,10 @@ _DENIED = {"lfm2", "jamba", "bamba", "falcon_h1", "zamba", "zamba2", "granitemoe
 _DENIED |= {"rwkv", "mamba", "mamba2"}
 
 
+class CannotFollow(Exception):
+    """This layer's attention has what the tree kernels lack; the trainer then takes unshared rows."""
+
+
 class Tree(NamedTuple):
     """The shape of a shared row, and which kernel is to follow it.
 
@@ -96,7 +100,7 @@ def tree_attention(
         )
         return output, weights
     if dropout or kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
-        raise NotImplementedError("attention with dropout, soft-cap or sinks cannot follow a tree")
+        raise CannotFollow("attention with dropout, soft-cap or sinks cannot follow a tree")
     if tree.keys is not None:
         return varlen_paths(query, key, value, tree, scaling, sliding_window), None
     return sdpa_paths(query, key, value, tree.spans, scaling, sliding_window), None

@@ -180,7 +180,7 @@ class APOTrainer(Trainer):  # type: ignore[misc]
             self.collator.backend = candidate
             try:
                 gap = probe.difference(self.model, self.collator, self.train_dataset.pairs, device)
-            except NotImplementedError as error:
+            except attention.CannotFollow as error:
                 gap, why = math.inf, str(error)
             if gap <= tolerance:
                 log = logger.warning if candidate == "padded" and self.args.layout == "auto" else logger.info
