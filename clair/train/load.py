@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from clair.errors import UsageError
@@ -95,3 +96,12 @@ def _four_bits(options: TrainOptions, *, on_gpu: bool) -> Any:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def disable_dropout(model: nn.Module) -> None:
+    """Set every dropout of `model` to 0: policy and reference must be the same function."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "attention_dropout"):
+            setattr(module, "attention_dropout", 0.0)  # noqa: B010 - nn.Module types attributes as tensors

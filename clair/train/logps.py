@@ -2,13 +2,14 @@
 
     prepare(model)                              once: the model's forward learns about rows
     model(row=row)["logps"]                     log-probs of the listed tokens, [t], float32, no gradient
-    model(row=row, pair_loss=loss)["loss"]      sum of the pair losses, ready for backward
+    model(row=row, pair_loss=loss)["loss"]      sum of the pair losses times `scale`, where backward starts
                                   ["sums"]      log-prob sums [2 n]: chosen, rejected, chosen, ...
 
 The head works through the pairs of a row in groups small enough for their logits. As the loss of a pair depends on
 nothing but its own log-probs, its gradient is known while its logits still exist: they are turned into the gradient
 in place, and no group is computed twice (a pair too long for one group is, in pieces). All of it happens inside the
-model's forward, where FSDP has the head's weights gathered and autocast has not touched the hidden states.
+model's forward, where autocast has not touched the hidden states, and inside the head's own, where FSDP has its
+weight gathered.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from clair.errors import ClairError
+from clair.train import vocabulary
 from clair.train.attention import Backend, plan
 from clair.train.layout import Row
 from clair.train.objectives import PairLoss
@@ -78,7 +80,11 @@ class Scratch:
 
 
 class Scored(NamedTuple):
-    """The listed tokens of a row as the loss needs them; see `layout.Row` for shapes."""
+    """The listed tokens of a row as the loss needs them; see `layout.Row` for shapes.
+
+    The loss is multiplied by `scale`, a scalar. The gradient of the head's weight is added to `total` if that is
+    given, and handed to autograd otherwise.
+    """
 
     targets: Tensor
     branches: Tensor
@@ -88,6 +94,8 @@ class Scored(NamedTuple):
     pair_loss: PairLoss
     head: Head
     scratch: Scratch
+    scale: Tensor
+    total: Tensor | None
 
 
 @torch.no_grad()
@@ -123,13 +131,18 @@ def groups(bounds: tuple[int, ...], limit: int) -> Iterator[tuple[int, int, int,
 
 
 class HeadLoss(torch.autograd.Function):
-    """Sum of the pair losses from hidden states [t, width] and the head's weight; gradients are made on the way."""
+    """Scaled sum of the pair losses from hidden states [t, width] and the head's weight.
+
+    Gradients are made on the way. With `Scored.total` the weight's are already added up when backward runs, so the
+    returned loss must be what backward starts from.
+    """
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, scored: Scored) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(hidden.device.type, enabled=False):
-            want_weight = ctx.needs_input_grad[1]
-            grad_weight = torch.zeros_like(weight, dtype=torch.float32) if want_weight else None
+            grad_weight = scored.total
+            if ctx.needs_input_grad[1] and grad_weight is None:
+                grad_weight = torch.zeros_like(weight, dtype=torch.float32)
             grad_hidden = torch.empty_like(hidden)
             compute_weight = weight.detach().to(hidden.dtype)
             limit = max(1, scored.head.max_logits // weight.shape[0])
@@ -137,15 +150,19 @@ class HeadLoss(torch.autograd.Function):
             losses = hidden.new_empty(len(scored.bounds), dtype=torch.float32)
             for group in groups(scored.bounds, limit):
                 _group(group, limit, hidden, compute_weight, scored, sums, losses, grad_hidden, grad_weight)
+        ctx.added = scored.total is not None
         ctx.grad_hidden = grad_hidden
-        ctx.grad_weight = None if grad_weight is None else grad_weight.to(weight.dtype)
+        ctx.grad_weight = None if ctx.added or grad_weight is None else grad_weight.to(weight.dtype)
         ctx.mark_non_differentiable(losses, sums)
-        return losses.sum(), losses, sums
+        return losses.sum() * scored.scale, losses, sums
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         grad_hidden, grad_weight = ctx.grad_hidden, ctx.grad_weight
         ctx.grad_hidden = ctx.grad_weight = None
+        if ctx.added:
+            torch._assert_async(grad == 1, "the loss was changed after the head's gradient was added")
+            return grad_hidden, None, None
         return grad_hidden.mul_(grad), None if grad_weight is None else grad_weight.mul_(grad), None
 
 
@@ -193,7 +210,7 @@ def score(row: Row, logps: Tensor, pair_loss: PairLoss) -> tuple[Tensor, Tensor]
 
 
 def _token_gradients(logps: Tensor, scored: Scored, pairs: slice, tokens: slice) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-prob sums [2 n], losses [n] and the derivative of their sum by each token's log-prob [t]."""
+    """Log-prob sums [2 n], losses [n] and the derivative of their scaled sum by each token's log-prob [t]."""
     members = scored.branches[pairs, tokens]
     counted = members * scored.weights[tokens]
     with torch.enable_grad():
@@ -201,7 +218,7 @@ def _token_gradients(logps: Tensor, scored: Scored, pairs: slice, tokens: slice)
         reference = (counted * scored.reference[tokens]).sum(1)
         losses = scored.pair_loss(weighted, reference, counted.sum(1))
         (gradient,) = torch.autograd.grad(losses.sum(), weighted)
-    return (members * logps).sum(1), losses.detach(), (counted * gradient[:, None]).sum(0)
+    return (members * logps).sum(1), losses.detach(), (counted * gradient[:, None]).sum(0) * scored.scale
 
 
 def _softmax_gradient_(log_probs: Tensor, targets: Tensor, grads: Tensor) -> Tensor:
@@ -219,36 +236,74 @@ def _add_product_(total: Tensor, left: Tensor, right: Tensor) -> None:
         total.addmm_(left.t().float(), right.float())
 
 
-def prepare(model: Any, *, backend: Backend, max_logits: int | None = None) -> None:
-    """Teach `model` (a causal language model of transformers, not yet wrapped) to take `row` and `pair_loss`.
+def prepare(model: Any, *, backend: Backend, max_logits: int | None = None, add_in_place: bool = False) -> None:
+    """Teach `model` (a causal language model of transformers, not yet wrapped) to take `row`, `pair_loss`, `scale`.
 
-    Calls without `row` go to the original forward. Raises ClairError for a head it cannot compute exactly.
+    Calls without `row` go to the original forward. `add_in_place` is for a process that holds the whole weights and
+    shares no gradients, see `vocabulary`. Raises ClairError for a head it cannot compute exactly.
     """
     head, scratch = head_of(model, max_logits), Scratch()
     original: Callable[..., Any] = getattr(model, "_clair_original", model.forward)
+    vocabulary.in_place(model, add_in_place)
 
-    def forward(self: Any, *args: Any, row: Row | None = None, pair_loss: PairLoss | None = None, **kwargs: Any) -> Any:
+    def forward(
+        self: Any,
+        *args: Any,
+        row: Row | None = None,
+        pair_loss: PairLoss | None = None,
+        scale: Tensor | float = 1.0,
+        **kwargs: Any,
+    ) -> Any:
         if row is None:
             return original(*args, **kwargs)
         hidden = _hidden_states(self, row, backend)
-        weight = self.get_output_embeddings().weight
-        if pair_loss is None:
+
+        def logps(hidden: Tensor, weight: Tensor) -> Tensor:
             with torch.autocast(hidden.device.type, enabled=False):
-                return {"logps": token_logps(hidden, weight.to(hidden.dtype), row.targets, head, scratch)}
-        assert row.reference is not None, "the reference log-probs of this row are missing"
-        scored = Scored(row.targets, row.branches, row.weights, row.reference, row.bounds, pair_loss, head, scratch)
-        loss, losses, sums = HeadLoss.apply(hidden, weight, scored)  # type: ignore[no-untyped-call]
-        return {"loss": loss, "losses": losses, "sums": sums}
+                return token_logps(hidden, weight.to(hidden.dtype), row.targets, head, scratch)
+
+        def loss(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            assert pair_loss is not None
+            assert row.reference is not None, "the reference log-probs of this row are missing"
+            total = None
+            if add_in_place:
+                total = vocabulary.total_of(weight)
+                vocabulary.total_of(self.get_input_embeddings().weight)
+            listed = (row.targets, row.branches, row.weights, row.reference, row.bounds)
+            factor = torch.as_tensor(scale, dtype=torch.float32, device=hidden.device)
+            scored = Scored(*listed, pair_loss, head, scratch, factor, total)
+            found: tuple[Tensor, Tensor, Tensor] = HeadLoss.apply(hidden, weight, scored)  # type: ignore[no-untyped-call]
+            return found
+
+        if pair_loss is None:
+            return {"logps": self.get_output_embeddings()(hidden, logps)}
+        names = ("loss", "losses", "sums")
+        return dict(zip(names, self.get_output_embeddings()(hidden, loss), strict=True))
 
     model._clair_original = original
     model.forward = MethodType(forward, model)
+    _open(model.get_output_embeddings())
 
 
 def restore(model: Any) -> None:
     """Undo `prepare`."""
     if hasattr(model, "_clair_original"):
+        vocabulary.in_place(model, False)
         model.forward = model._clair_original
         del model._clair_original
+        del model.get_output_embeddings().forward
+
+
+def _open(output: Any) -> None:
+    """Let the head run a function of hidden states and its weight in place of its own forward.
+
+    FSDP gathers the weight for a call of the module, and hands on its gradient after one.
+    """
+
+    def forward(self: Any, hidden: Tensor, compute: Callable[[Tensor, Tensor], Any] | None = None) -> Any:
+        return type(self).forward(self, hidden) if compute is None else compute(hidden, self.weight)
+
+    output.forward = MethodType(forward, output)
 
 
 def _hidden_states(model: Any, row: Row, backend: Backend) -> Tensor:
@@ -272,7 +327,7 @@ def head_of(model: Any, max_logits: int | None = None) -> Head:
     """The head's arithmetic, from the model's config. Raises ClairError if it is not a plain linear map."""
     output = model.get_output_embeddings()
     kind = model.config.model_type
-    if type(output) is not nn.Linear:
+    if getattr(type(output), "forward", None) is not nn.Linear.forward:
         raise ClairError(
             f"the output head of {kind} is {type(output).__name__}, but only a plain linear head can be trained; "
             "leave lm_head out of the LoRA target modules, or choose another model"

@@ -35,7 +35,7 @@ from clair.train.batching import Batch, Collator, EpochCallback, PairDataset, St
 from clair.train.config import APOConfig
 from clair.train.data import pairs_of
 from clair.train.layout import PairTokens, Row
-from clair.train.load import safe_model
+from clair.train.load import disable_dropout, safe_model
 from clair.train.logps import prepare, score
 from clair.train.meters import Cost, Meter
 from clair.train.objectives import PairLoss
@@ -166,6 +166,11 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         dtype: torch.dtype = next(p.dtype for p in self.model.parameters() if p.is_floating_point())
         return dtype
 
+    @property
+    def _owns_its_gradients(self) -> bool:
+        """One process, nothing sharded, no loss scaling: nobody waits for a gradient to be handed on."""
+        return self.args.world_size == 1 and not (self.is_fsdp_enabled or self.args.fp16)
+
     def _choose_layout(self) -> None:
         model, device = self.causal_model, self.args.device
         half = self._dtype != torch.float32
@@ -176,7 +181,7 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         tolerance = probe.TOLERANCE[self._dtype]
         for candidate in dict.fromkeys((backend, "padded")):
             model.set_attn_implementation(own_attention if candidate == "padded" else attention.NAME)
-            prepare(model, backend=candidate)
+            prepare(model, backend=candidate, add_in_place=self._owns_its_gradients)
             self.collator.backend = candidate
             try:
                 gap = probe.difference(self.model, self.collator, self.train_dataset.pairs, device)
@@ -250,23 +255,22 @@ class APOTrainer(Trainer):  # type: ignore[misc]
         pair_loss = self._with_baseline(model, batch)
         rows: list[Row] = batch["rows"]
         spare = self._spare_rows(len(rows))
-        total = torch.zeros((), device=self.args.device)
+        share = torch.zeros((), device=self.args.device)
         for i, row in enumerate([*rows, *spare]):
             is_last = i + 1 == len(rows) + len(spare)
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    output = model(row=row, pair_loss=pair_loss)
-                self.accelerator.backward(output["loss"] * (scale if i < len(rows) else 0.0))
+                    output = model(row=row, pair_loss=pair_loss, scale=scale if i < len(rows) else 0.0)
+                self.accelerator.backward(output["loss"])
             if i < len(rows):
                 self._check_start(row, output["sums"])
                 self._meter.add(row, output["sums"], output["losses"], self.args.beta)
-                total += output["loss"].detach()
-        if not torch.isfinite(total):
+                share += output["loss"].detach()
+        if not torch.isfinite(share):
             raise ClairError(
-                f"the loss is {total.item()} in step {self.state.global_step + 1}; nothing was saved since the last "
+                f"the loss is {share.item()} in step {self.state.global_step + 1}; nothing was saved since the last "
                 "checkpoint. Lower the learning rate, or train in float32 (--dtype float32)"
             )
-        share: Tensor = total * scale
         return share
 
     def _spare_rows(self, mine: int) -> list[Row]:
@@ -389,12 +393,3 @@ class APOTrainer(Trainer):  # type: ignore[misc]
     def _get_eval_sampler(self, eval_dataset: Any) -> StepSampler:
         block = self.args.eval_batch_size * self.args.world_size
         return StepSampler(len(eval_dataset), block=block, seed=None)
-
-
-def disable_dropout(model: nn.Module) -> None:
-    """Set every dropout of `model` to 0: policy and reference must be the same function."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        if hasattr(module, "attention_dropout"):
-            setattr(module, "attention_dropout", 0.0)  # noqa: B010 - nn.Module types attributes as tensors

@@ -107,6 +107,46 @@ def test_a_pair_in_pieces_gives_the_same_gradient(kind: str) -> None:
     assert (gradients[0] - gradients[1]).abs().max() <= 1e-5 * gradients[0].abs().max()
 
 
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3"])
+def test_gradients_added_in_place_equal_those_that_autograd_adds(kind: str) -> None:
+    """Two rows, scaled, untied and tied heads; compared with rows whose gradients autograd hands on."""
+    gradients = []
+    for in_place in (False, True):
+        model = tiny_model(kind, seed=1)
+        attention.use_tree(model)
+        logps.prepare(model, backend="sdpa", add_in_place=in_place)
+        (row,) = rows_of("sdpa", tiny_model(kind, seed=2))
+        for scale in (0.25, 0.5):
+            model(row=row, pair_loss=PairLoss("dpo", 0.3), scale=scale)["loss"].backward()
+        assert not any(p.grad.is_sparse for p in model.parameters())
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert (gradients[0] - gradients[1]).abs().max() <= 1e-6 * gradients[0].abs().max()
+
+
+def test_a_loss_changed_after_the_gradient_was_added_is_an_error() -> None:
+    model = tiny_model(seed=1)
+    attention.use_tree(model)
+    logps.prepare(model, backend="sdpa", add_in_place=True)
+    (row,) = rows_of("sdpa", tiny_model(seed=2))
+    loss = model(row=row, pair_loss=PairLoss())["loss"]
+    with pytest.raises(RuntimeError, match="was changed after"):
+        (loss * 0.5).backward()
+
+
+def test_a_frozen_head_gets_no_gradient_and_an_unprepared_model_dense_ones() -> None:
+    model = tiny_model(seed=1)
+    attention.use_tree(model)
+    model.get_output_embeddings().weight.requires_grad_(False)
+    logps.prepare(model, backend="sdpa", add_in_place=True)
+    (row,) = rows_of("sdpa", tiny_model(seed=2))
+    model(row=row, pair_loss=PairLoss())["loss"].backward()
+    assert model.get_output_embeddings().weight.grad is None
+    logps.restore(model)
+    model.zero_grad()
+    model(input_ids=torch.tensor([[5, 6, 7]])).logits.sum().backward()
+    assert not model.get_input_embeddings().weight.grad.is_sparse
+
+
 def test_checkpointing_does_not_change_the_gradient() -> None:
     gradients = []
     for checkpointing in (False, True):
