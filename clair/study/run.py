@@ -46,7 +46,7 @@ def run_study(
         results = work.done(plan.final_cells(settings, rates))
         study = {
             "quick": quick,
-            "settings": {**settings.identity, "seeds": settings.seeds, "objectives": list(settings.objectives)},
+            "settings": settings.values,
             "versions": _versions(),
             "seconds": round(time.perf_counter() - started, 1),
             "cells_trained": work.trained,
