@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check format bench chaos clean
+.PHONY: help run test check format bench bench-peers chaos audit clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,8 +36,17 @@ format: $(STAMP)  ## rewrite the sources in the house style
 bench: $(STAMP)  ## measure; prints tables, fails on no figure
 	$(BIN)/python -m tests.benchmarks
 
+bench-peers: $(STAMP)  ## beside distilabel's CLAIR task and curator: Linux, 1.5 GB in .bench, a quarter of an hour
+	$(BIN)/python -m tests.benchmarks.peers
+
 chaos: $(STAMP)  ## the attacks and the fuzzing of the tests, in their long form
-	CLAIR_CHAOS_ROUNDS=20 CLAIR_FUZZ_SECONDS=60 CLAIR_FUZZ_SEED=$$(date +%s) $(BIN)/python -m pytest tests/chaos --timeout 3600
+	CLAIR_CHAOS_ROUNDS=20 CLAIR_FUZZ_SECONDS=60 CLAIR_FUZZ_SEED=$$(date +%s) $(BIN)/python -m pytest tests/chaos tests/engines/batch/test_batch_faults.py --timeout 3600
+
+audit: $(STAMP)  ## known vulnerabilities in what is installed; needs a vulnerability service
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet 'pip-audit>=2.10,<3'
+	$(BIN)/python -m pip freeze --exclude-editable --exclude clair > $(VENV)-audit/audited.txt
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)-audit/audited.txt
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) $(VENV)-audit .bench .mypy_cache .pytest_cache .ruff_cache .coverage

@@ -33,14 +33,14 @@ async def agenerate(
     Returns the summary of the run folder. Raises UsageError before anything is bought, RunStopped or LedgerError
     when the run had to stop (the same call resumes it).
     """
-    from clair.pipeline.run import agenerate as run
+    from clair.engines import agenerate_with as run
 
     return await run(resolve(options, Path(config) if config else None), progress=progress)
 
 
 def generate(*, config: str | Path | None = None, progress: Progress | None = None, **options: Any) -> RunSummary:
     """`agenerate` for code without an event loop; Ctrl-C drains, commits and raises KeyboardInterrupt."""
-    from clair.pipeline.run import agenerate as run
+    from clair.engines import agenerate_with as run
 
     settings = resolve(options, Path(config) if config else None)
     interrupts = Interrupts()

@@ -125,6 +125,26 @@ class GenerateSettings(BaseModel):
     )
     sandbox_faults: float = Field(0.04, ge=0, le=1, description="share of flawed replies of the sandbox's teacher")
 
+    engine: Literal["here", "ray", "batch"] = Field(
+        "here", description="where it runs: this process, a Ray cluster, or the provider's Batch API"
+    )
+    address: str | None = Field(
+        None, description="Ray cluster: HOST:PORT, or auto for the one on this machine ($RAY_ADDRESS, or a new one)"
+    )
+    workers: int | None = Field(None, ge=1, description="worker processes on Ray (one for each machine)")
+    detach: bool = Field(False, description="submit the batches and return; the same command collects (batch)")
+    batch_parts: tuple[str, ...] = Field(
+        (), description="who is asked by batch, of target,reviser,judge (reviser and judge; others are asked online)"
+    )
+    batch_requests: int = Field(50_000, ge=1, le=50_000, description="requests in one batch at most")
+    batch_tokens: int | None = Field(
+        None, ge=1, description="prompt tokens enqueued at a time and model at most (found out, if not given)"
+    )
+    batch_poll_s: float = Field(30, gt=0, description="seconds between two looks at a batch")
+    batch_prices: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="as prices, by batch (half of them)"
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _open_gate(cls, values: Any) -> Any:
@@ -132,11 +152,21 @@ class GenerateSettings(BaseModel):
             return {"max_change": 1.0, **values}
         return values
 
-    @field_validator("candidate_columns", mode="before")
+    @field_validator("candidate_columns", "batch_parts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         texts = (value,) if isinstance(value, str) else value
         return tuple(name.strip() for text in texts for name in str(text).split(",") if name.strip())
+
+    @field_validator("out")
+    @classmethod
+    def _on_a_file_system(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError(
+                "a run folder is on a file system, for its ledger is a database there. Take a folder, and copy the "
+                "finished dataset (or clair publish)"
+            )
+        return value
 
     @field_validator("prompts", "out", "template", "judge_template", "principles", mode="before")
     @classmethod
@@ -177,6 +207,35 @@ class GenerateSettings(BaseModel):
             raise ValueError("judge is missing: MODEL@URL of the model that judges (or reviser)")
         return self
 
+    @model_validator(mode="after")
+    def _engine_fits(self) -> GenerateSettings:
+        for name, engine in ENGINE_OF.items():
+            if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True) and (
+                self.engine != engine
+            ):
+                raise ValueError(f"{name} has no meaning with --engine {self.engine}: it is for --engine {engine}")
+        if self.workers and self.concurrency and self.workers > self.concurrency:
+            raise ValueError(
+                f"concurrency {self.concurrency} is for all workers together and cannot be shared by {self.workers}: "
+                "raise it, or take fewer workers"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_fits(self) -> GenerateSettings:
+        unknown = set(self.batch_parts) - self.asked
+        if unknown:
+            raise ValueError(
+                f"batch_parts names {', '.join(sorted(unknown))}: this run asks {', '.join(sorted(self.asked))} only"
+            )
+        named = {"target": self.target, "reviser": self.reviser, "judge": self.judge_spec}
+        for part in sorted(self.by_batch):
+            if named[part] == SANDBOX:
+                raise ValueError(
+                    f"the sandbox has no Batch API: name a {part} elsewhere, as MODEL@URL, or leave out --engine batch"
+                )
+        return self
+
     def _sandbox_fits(self) -> None:
         if self.response_column or self.stronger_column:
             raise ValueError("response_column needs prompts: the sandbox's problems have no responses")
@@ -198,6 +257,13 @@ class GenerateSettings(BaseModel):
         if self.verify or (self.recipe in JUDGING and not self.checker):
             asked.add("judge")
         return frozenset(asked)
+
+    @property
+    def by_batch(self) -> frozenset[str]:
+        """The parts that are asked by batch: those named, or reviser and judge, or whoever is asked at all."""
+        if self.engine != "batch":
+            return frozenset()
+        return frozenset(self.batch_parts) or (self.asked - {"target"}) or self.asked
 
     @property
     def answer_columns(self) -> tuple[str, ...]:
@@ -227,7 +293,8 @@ FREE = frozenset(
         "max_attempts", "max_change", "min_char_similarity",
         "min_jaccard", "max_edits", "allow_talk", "max_length_ratio", "concurrency", "rpm", "tpm", "timeout_s",
         "max_retries", "breaker_s", "max_cost", "prices", "target_key_env", "reviser_key_env",
-        "judge_key_env", "chain", "principles",
+        "judge_key_env", "chain", "principles", "engine", "address", "workers", "detach",
+        "batch_parts", "batch_requests", "batch_tokens", "batch_poll_s", "batch_prices",
     }
 )  # fmt: skip
 """Settings that may change between two invocations on one run. All others are refused: they would mix data. (Of
@@ -242,6 +309,15 @@ LATER = frozenset(
     }
 )  # fmt: skip
 """Settings that the first ledgers do not know. At their defaults they are left out, so that those still open."""
+
+ENGINE_OF = {
+    "address": "ray", "workers": "ray", "detach": "batch", "batch_parts": "batch", "batch_requests": "batch",
+    "batch_tokens": "batch", "batch_poll_s": "batch", "batch_prices": "batch",
+}  # fmt: skip
+"""Settings that only one engine has a use for."""
+
+PLACE = frozenset({"engine", *ENGINE_OF})
+"""Settings that say where a run takes place: the dataset is the same everywhere, and does not name them."""
 
 ONLY_FOR: dict[str, frozenset[str]] = {
     "response_column": REVISING | {"stronger_preferred"},

@@ -44,7 +44,8 @@ MAY_IMPORT = {
         "settings",
         "sandbox",
     },
-    "api": PURE | {"settings", "pipeline", "dataset"},
+    "engines": PURE | {"pipeline", "settings", "dataset", "endpoints", "ledger", "recipes", "templates"},
+    "api": PURE | {"settings", "pipeline", "engines", "dataset"},
     "evaluation": PURE
     | {
         "api",

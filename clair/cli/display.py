@@ -71,7 +71,9 @@ def line(progress: Progress) -> str:
         f"in flight {progress.requests_in_flight}",
         f"cost {money(progress.cost_usd, progress.cost_known)}",
     ]
-    if progress.eta_s is not None:
+    if progress.waiting is not None:
+        parts.append(progress.waiting)
+    elif progress.eta_s is not None:
         parts.append(f"ETA {duration(progress.eta_s)}")
     if progress.draining:
         parts.append("stopping: waiting for the requests in flight")
@@ -97,7 +99,7 @@ def panel(progress: Progress) -> Table:
     if progress.rejects:
         common = ", ".join(f"{reason} {count:,}" for reason, count in progress.rejects.most_common(4))
         grid.add_row(f"[yellow]{sum(progress.rejects.values()):,} rejects[/]", common, "")
-    for note in progress.notes[-3:]:
+    for note in (*progress.notes[-3:], *([progress.waiting] if progress.waiting else [])):
         grid.add_row("", note, "")
     if progress.draining:
         grid.add_row("[bold]stopping[/]", "waiting for the requests in flight; Ctrl-C again leaves at once", "")

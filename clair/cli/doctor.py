@@ -60,17 +60,20 @@ def _reach(spec: str, key_env: str) -> str:
     from clair.endpoints.endpoint import Endpoint, Limits, Sampling
     from clair.endpoints.spec import parse_spec
 
+    notes = ["ok"]
+
     async def probe() -> None:
         endpoint = await Endpoint.connect(
             parse_spec(spec, env=os.environ, key_env=key_env), sampling=Sampling(), limits=Limits(timeout_s=20)
         )
+        endpoint.listen(notes.append)
         await endpoint.aclose()
 
     try:
         run_async(probe())
     except ClairError as error:
         return str(error)
-    return "ok"
+    return "; but ".join(notes)
 
 
 def _text(findings: dict[str, Any]) -> str:

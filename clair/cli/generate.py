@@ -47,8 +47,8 @@ def command(fork: Path | None, dry_run: bool, as_json: bool, **options: Any) -> 
 
 
 def _generate(settings: GenerateSettings, *, as_json: bool) -> None:
+    from clair.engines import agenerate_with
     from clair.pipeline.progress import Progress
-    from clair.pipeline.run import agenerate
 
     progress = Progress()
     interrupts = Interrupts()
@@ -62,17 +62,21 @@ def _generate(settings: GenerateSettings, *, as_json: bool) -> None:
     async def main() -> Any:
         with interrupts.caught():
             async with shown(progress):
-                return await agenerate(settings, progress=progress, on_stop=interrupts.on_stop)
+                return await agenerate_with(settings, progress=progress, on_stop=interrupts.on_stop)
 
     summary = run_async(main())
     if as_json:
         from clair.dataset.run_json import run_dict
 
-        click.echo(json.dumps({**run_dict(summary), "run": settings.out, "bought": progress.bought}))
-    else:
+        figures = {**run_dict(summary), "run": settings.out, "bought": progress.bought}
+        click.echo(json.dumps({**figures, "waiting": progress.waiting} if progress.waiting else figures))
+    elif progress.waiting is None:
         click.echo(closing(settings, summary, progress))
+    elif not interrupts.count:
+        click.echo(f"{progress.waiting}. The same command collects what has come back, and goes on from there.")
     if interrupts.count:
-        click.echo(f"clair: interrupted. What was bought is in {settings.out}; the same command resumes", err=True)
+        left = f"{progress.waiting}, without us" if progress.waiting else f"What was bought is in {settings.out}"
+        click.echo(f"clair: interrupted. {left}; the same command resumes", err=True)
         raise SystemExit(130)
 
 

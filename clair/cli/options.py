@@ -16,7 +16,7 @@ from clair.settings import GenerateSettings, resolve
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SHORT = {"out": "-o", "limit": "-n"}
-NOT_OPTIONS = {"prompts", "prices"}  # the argument, and a table that only a config file can hold well
+NOT_OPTIONS = {"prompts", "prices", "batch_prices"}  # the argument, and tables that only a config file can hold well
 
 
 def generate_options(command: Command) -> Command:

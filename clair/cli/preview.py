@@ -22,7 +22,8 @@ from clair.records import Outcome
 def command(rows: int, as_json: bool, **options: Any) -> None:
     """Make the first few pairs, show them with colored word diffs, and forecast the cost of all rows.
 
-    What it buys stays in the run folder's ledger: clair generate with the same options does not buy it again.
+    What it buys stays in the run folder's ledger: clair generate with the same options does not buy it again. It asks
+    online and from this process, whatever the engine.
     """
     from clair.pipeline.forecast import forecast
     from clair.pipeline.progress import Progress

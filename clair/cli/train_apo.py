@@ -14,12 +14,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clair.errors import UsageError
-from clair.train.options import OBJECTIVES, SANDBOX_DEFAULTS, TrainOptions
+from clair.train.options import CONFIGS, OBJECTIVES, SANDBOX_DEFAULTS, TrainOptions
+from clair.train.sharding import config_text
 
 if TYPE_CHECKING:
     from clair.train import TrainResult
 
 NEEDED = ("torch", "transformers", "accelerate", "peft", "safetensors")
+
+
+def _print_config(context: click.Context, parameter: click.Parameter, name: str | None) -> None:
+    """The file as it comes with clair; then the command is done."""
+    del parameter
+    if name is None or context.resilient_parsing:
+        return
+    click.echo(config_text(f"{name}.yaml"), nl=False)
+    context.exit()
 
 
 @click.command()
@@ -43,6 +53,9 @@ NEEDED = ("torch", "transformers", "accelerate", "peft", "safetensors")
 @click.option("--gradient-checkpointing/--no-gradient-checkpointing", default=None, help="[default: on a GPU]")
 @click.option("--lora-rank", type=int, help="train an adapter of this rank in place of all weights")
 @click.option("--load-in-4bit", is_flag=True, default=None, help="QLoRA: frozen weights in 4 bits (CUDA)")
+@click.option("--sharding", help=f"share one model over GPUs: {', '.join(CONFIGS)}, or a JSON file")
+@click.option("--print-config", type=click.Choice(CONFIGS), is_eager=True, expose_value=False, callback=_print_config,
+              help="print a configuration for accelerate launch, and end")  # fmt: skip
 @click.option("--seed", type=int, help="[default: 0]")
 @click.option("--eval-every", type=int, help="steps between evaluations  [default: each epoch]")
 @click.option("--save-every", type=int, help="steps between checkpoints  [default: each epoch]")

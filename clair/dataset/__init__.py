@@ -4,7 +4,7 @@
     write_split(tally.watch(pairs), run_dir, "pairs")
     write_split(tally.watch(rejects), run_dir, "rejects")
     summary = tally.summary(facts)
-    write_card(run_dir, summary)
+    write_card(run_dir, summary, tally.examples())
     write_run_json(run_dir, summary)
 
 `schema` has the columns, `codec` outcomes as bytes for the ledger, `invariants` what is checked on writing,

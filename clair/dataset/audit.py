@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import filterfalse
 
-from clair.dataset.summary import Quartiles
+from clair.dataset.quartiles import Quartiles, counted_quartiles
 from clair.errors import RevisionError
 from clair.records import Pair
 from clair.revision.checks import check_revision
@@ -128,26 +128,6 @@ class Audit:
             chosen_shorter=shorter / pairs,
             equal=(pairs - longer - shorter) / pairs,
         )
-
-
-def counted_quartiles(counts: Counter[int]) -> Quartiles:
-    """Quartiles of at least one value given as counts, by linear interpolation between neighbors."""
-    ordered = sorted(counts.items())
-    last = counts.total() - 1
-
-    def at(place: int) -> int:
-        for value, count in ordered:
-            place -= count
-            if place < 0:
-                return value
-        return ordered[-1][0]
-
-    def quantile(share: float) -> float:
-        below = int(share * last)
-        low, high = at(below), at(min(below + 1, last))
-        return low + (high - low) * (share * last - below)
-
-    return Quartiles(quantile(0.25), quantile(0.5), quantile(0.75))
 
 
 class _Table:

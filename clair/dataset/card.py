@@ -1,26 +1,24 @@
 """README.md of a run folder: the dataset card.
 
-    write_card(run_dir, summary)
+    write_card(run_dir, summary, tally.examples())
 
 The front matter holds what the Hub and `datasets.load_dataset` read: two configurations (`default` with the
 pairs, `rejects`), the features, and the sizes of the shards that are in the folder. The rest says how the
-data were made and what to watch for, with a few pairs to look at. The text depends on the summary and the
-shards alone, so the same ledger gives the same card. Memory: a row group, and the tables of the audit.
+data were made and what to watch for, with a few pairs to look at. The text depends on the summary, the
+examples and the sizes of the shards alone, so the same ledger gives the same card.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
 
-from clair.dataset.audit import Audit
 from clair.dataset.card_text import body
-from clair.dataset.examples import Draw
 from clair.dataset.markdown import END, START, one_line
-from clair.dataset.reading import read_split
 from clair.dataset.schema import COLUMNS, Kind, card_features
 from clair.dataset.storage import replace_text
 from clair.dataset.summary import RunSummary
@@ -41,27 +39,20 @@ _SIZES = (
 )
 
 
-def write_card(run_dir: Path, summary: RunSummary) -> Path:
-    """Write RUN/README.md for the shards in the folder (write those first); returns its path."""
+def write_card(run_dir: Path, summary: RunSummary, examples: Sequence[Pair] = ()) -> Path:
+    """Write RUN/README.md for the shards in the folder (write those first); returns its path.
+
+    `examples` are the pairs that it shows.
+    """
     path = Path(run_dir) / "README.md"
-    replace_text(path, card(run_dir, summary))
+    replace_text(path, card(run_dir, summary, examples))
     return path
 
 
-def card(run_dir: Path, summary: RunSummary) -> str:
+def card(run_dir: Path, summary: RunSummary, examples: Sequence[Pair] = ()) -> str:
     """The card's text."""
     front = yaml.safe_dump(_front_matter(Path(run_dir), summary), sort_keys=False, allow_unicode=True, width=1000)
-    audit, draw = Audit(), Draw()
-    steps = 0
-    for pair in read_split(Path(run_dir), "pairs"):
-        assert isinstance(pair, Pair)
-        if pair.parent_id is not None:
-            steps += 1
-            continue
-        draw.add(pair)
-        audit.add(pair)
-    text = body(summary, audit=audit.figures(), examples=draw.drawn(), steps=steps)
-    return f"---\n{front}---\n\n{START}\n\n{text}\n{END}\n"
+    return f"---\n{front}---\n\n{START}\n\n{body(summary, examples)}\n{END}\n"
 
 
 def _front_matter(run_dir: Path, summary: RunSummary) -> dict[str, Any]:

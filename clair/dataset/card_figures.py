@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from clair.dataset.audit import AuditFigures, Counted
 from clair.dataset.markdown import code, table
-from clair.dataset.summary import Quartiles, RunSummary, Total
+from clair.dataset.quartiles import Quartiles
+from clair.dataset.summary import RunSummary, Total
 
 TOP = 8  # words and openings of each list that the card shows
 
@@ -89,9 +90,9 @@ def contrast(summary: RunSummary) -> str:
     return "\n\n".join(["## Contrast", *gate, table(["chosen beside rejected", *_QUARTILES], rows)])
 
 
-def bias(summary: RunSummary, audit: AuditFigures) -> str:
+def bias(summary: RunSummary) -> str:
     """What else differs between chosen and rejected: length, words, openings, talk of revising."""
-    lengths = summary.lengths
+    lengths, audit = summary.lengths, summary.audit
     if lengths is None or audit.length is None:
         return "## Bias\n\nNo pairs."
     rows = [

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from clair.dataset.audit import AuditFigures
 from clair.dataset.card_figures import bias, contrast, cost, funnel
 from clair.dataset.examples import example
 from clair.dataset.markdown import block, code, plain, rejects_only, table
@@ -65,15 +64,15 @@ CITATION = """\
 }"""
 
 
-def body(summary: RunSummary, *, audit: AuditFigures, examples: Sequence[Pair] = (), steps: int = 0) -> str:
-    """All sections. `steps` is the number of rows that are steps of chains, beside the whole pairs."""
+def body(summary: RunSummary, examples: Sequence[Pair]) -> str:
+    """All sections."""
     sections = (
-        _head(summary, steps),
+        _head(summary),
         _examples(examples),
         _making(summary),
         funnel(summary),
         contrast(summary),
-        bias(summary, audit),
+        bias(summary),
         cost(summary),
         _columns(),
         LIMITS,
@@ -83,7 +82,7 @@ def body(summary: RunSummary, *, audit: AuditFigures, examples: Sequence[Pair] =
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def _head(summary: RunSummary, steps: int) -> str:
+def _head(summary: RunSummary) -> str:
     facts = summary.facts
     parts = [
         f"# {plain(facts.name)}",
@@ -98,11 +97,11 @@ def _head(summary: RunSummary, steps: int) -> str:
             "rows only as a stream.)\n\n" + block(LOADING_REJECTS, "python")
         ),
     ]
-    if steps:
+    if summary.step_pairs:
         parts.append(
-            f"Beside the whole pairs there are {steps:,} rows that are steps of chains: each makes one more edit of "
-            "its whole pair, which `parent_id` names. Leave out the rows that have a `parent_id`, or the pairs that "
-            "these name, and no edit counts twice."
+            f"Beside the whole pairs there are {summary.step_pairs:,} rows that are steps of chains: each makes one "
+            "more edit of its whole pair, which `parent_id` names. Leave out the rows that have a `parent_id`, or the "
+            "pairs that these name, and no edit counts twice."
         )
     return "\n\n".join(parts)
 

@@ -58,8 +58,8 @@ def pair_of(row: Mapping[str, Any]) -> Pair:
     return Pair(
         id=row["id"],
         prompt=_messages(row["prompt"]),
-        chosen=row["chosen"][0]["content"],
-        rejected=row["rejected"][0]["content"],
+        chosen=_answer(row, "chosen"),
+        rejected=_answer(row, "rejected"),
         rationale=row["rationale"],
         recipe=row["recipe"],
         protocol=row["protocol"],
@@ -90,6 +90,13 @@ def reject_of(row: Mapping[str, Any]) -> Reject:
         source=row["source"],
         source_index=row["source_index"],
     )
+
+
+def _answer(row: Mapping[str, Any], name: str) -> str:
+    turns = row[name]
+    if len(turns) != 1:
+        raise UsageError(f"the column {name!r} holds answers that are not exactly one turn. Expected a run of clair.")
+    return str(turns[0]["content"])
 
 
 def _messages(turns: list[dict[str, str]]) -> tuple[Message, ...]:

@@ -15,8 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
+from clair.dataset.quartiles import Quartiles
 from clair.dataset.storage import replace_text
-from clair.dataset.summary import Quartiles, RunSummary, StageSpent
+from clair.dataset.summary import RunSummary, StageSpent
 from clair.records import Stage
 
 _USERINFO = re.compile(r"(?<=//)[^/@\s]+@")

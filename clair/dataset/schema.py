@@ -1,6 +1,6 @@
 """The columns of the two splits: their types, their order and what they mean.
 
-    pa.RecordBatch.from_pydict(pair_columns(pairs), schema=PAIR_SCHEMA)
+    record_batch(pair_columns(pairs), PAIR_SCHEMA)
 
 The prompt and the two answers are lists of messages ("explicit prompt, conversational" in TRL's terms):
 `chosen` and `rejected` hold one assistant turn each and never repeat the prompt. The implicit-prompt form
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -123,12 +124,12 @@ SCHEMAS: dict[Kind, pa.Schema] = {"pairs": PAIR_SCHEMA, "rejects": REJECT_SCHEMA
 
 def pair_columns(pairs: Iterable[Pair]) -> dict[str, list[Any]]:
     """Column values of pairs, for `PAIR_SCHEMA`."""
-    return _transpose(PAIR_COLUMNS, map(_pair_values, pairs))
+    return _transpose(PAIR_COLUMNS, map(pair_values, pairs))
 
 
 def reject_columns(rejects: Iterable[Reject]) -> dict[str, list[Any]]:
     """Column values of rejects, for `REJECT_SCHEMA`."""
-    return _transpose(REJECT_COLUMNS, map(_reject_values, rejects))
+    return _transpose(REJECT_COLUMNS, map(reject_values, rejects))
 
 
 def _transpose(columns: Sequence[Column], rows: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -136,7 +137,8 @@ def _transpose(columns: Sequence[Column], rows: Iterable[dict[str, Any]]) -> dic
     return {column.name: [row[column.name] for row in held] for column in columns}
 
 
-def _pair_values(pair: Pair) -> dict[str, Any]:
+def pair_values(pair: Pair) -> dict[str, Any]:
+    """A row of the split `pairs`, as it is read from its files."""
     contrast = pair.contrast
     return {
         **_shared_values(pair),
@@ -164,7 +166,8 @@ def _pair_values(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _reject_values(reject: Reject) -> dict[str, Any]:
+def reject_values(reject: Reject) -> dict[str, Any]:
+    """A row of the split `rejects`, as it is read from its files."""
     return {
         **_shared_values(reject),
         "stage": reject.stage,
@@ -186,6 +189,15 @@ def _shared_values(outcome: Outcome) -> dict[str, Any]:
         "source": unicode_text(outcome.source),
         "source_index": outcome.source_index,
     }
+
+
+def as_written(outcome: Outcome) -> Outcome:
+    """The outcome with its texts as the files will hold them."""
+    values = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
+    texts = {name: unicode_text(value) for name, value in values.items() if isinstance(value, str)}
+    prompt = tuple(Message(role=turn["role"], content=unicode_text(turn["content"])) for turn in outcome.prompt)
+    same = prompt == outcome.prompt and all(text == values[name] for name, text in texts.items())
+    return outcome if same else replace(outcome, prompt=prompt, **texts)  # type: ignore[arg-type]
 
 
 def unicode_text(text: str) -> str:

@@ -4,8 +4,9 @@
     for outcome in tally.watch(outcomes): ...
     summary = tally.summary(facts)
 
-Quartiles are exact: the tally keeps eight bytes per pair and figure. A sum of tokens or dollars is None
-where one part of it is unknown, because a guess would read like a measurement.
+All that the card says of the rows is here, so that nothing has to read them again. Quartiles are exact: the
+tally keeps eight bytes per pair and figure. A sum of tokens or dollars is None where one part of it is unknown,
+because a guess would read like a measurement.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from clair.dataset.audit import Audit, AuditFigures
+from clair.dataset.examples import Draw
+from clair.dataset.quartiles import Quartiles, quartiles
 from clair.records import Outcome, Pair, Reject, Spent
 
 
@@ -36,15 +40,6 @@ class RunFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     license: str | None = None
     finished_at: str | None = None
-
-
-@dataclass(frozen=True)
-class Quartiles:
-    """First quartile, median and third quartile, linearly interpolated."""
-
-    q1: float
-    median: float
-    q3: float
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,8 @@ class StageSpent:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What a run made and what it cost. `contrast` maps figure names to quartiles; empty without pairs.
+    """What a run made and what it cost. `contrast` maps figure names to quartiles; empty without pairs. `audit` is
+    that of the whole pairs.
 
     `pairs` are whole pairs; `step_pairs`, the steps of their chains, count nowhere else.
 
@@ -121,6 +117,7 @@ class RunSummary:
     prompt_tokens: Total
     completion_tokens: Total
     cost_usd: Total
+    audit: AuditFigures
     stages: Mapping[str, StageSpent] = field(default_factory=dict)
     step_pairs: int = 0
 
@@ -179,6 +176,7 @@ class Tally:
         self._attempts: dict[int, int] = {}
         self._protocols: dict[str, int] = {}
         self._prompt_tokens, self._completion_tokens, self._cost_usd = Sum(), Sum(), Sum()
+        self._audit, self._draw = Audit(), Draw()
         self._step_pairs = 0
 
     def watch(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
@@ -204,6 +202,8 @@ class Tally:
         self._cost_usd.add(spent.cost_usd)
 
     def _add_pair(self, pair: Pair) -> None:
+        self._audit.add(pair)
+        self._draw.add(pair)
         values = {"words_changed": 1 - pair.contrast.word_similarity}
         for name, held in self._contrast.items():
             held.append(values[name] if name in values else getattr(pair.contrast, name))
@@ -234,9 +234,14 @@ class Tally:
             prompt_tokens=self._prompt_tokens.total(),
             completion_tokens=self._completion_tokens.total(),
             cost_usd=self._cost_usd.total(),
+            audit=self._audit.figures(),
             stages=dict(stages or {}),
             step_pairs=self._step_pairs,
         )
+
+    def examples(self) -> list[Pair]:
+        """A few whole pairs, drawn by a hash of their ids."""
+        return self._draw.drawn()
 
     def _lengths(self) -> Lengths:
         count = len(self._chosen)
@@ -249,16 +254,3 @@ class Tally:
             chosen_shorter=shorter / count,
             equal=(count - longer - shorter) / count,
         )
-
-
-def quartiles(values: Iterable[float]) -> Quartiles:
-    """Quartiles of at least one value, by linear interpolation between neighbors (numpy's default)."""
-    ordered = array("d", sorted(values))
-    return Quartiles(*(_quantile(ordered, share) for share in (0.25, 0.5, 0.75)))
-
-
-def _quantile(ordered: array[float], share: float) -> float:
-    position = share * (len(ordered) - 1)
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)

@@ -24,6 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clair.dataset.arrays import record_batch
 from clair.dataset.invariants import SeenIds, check_outcome, duplicates
 from clair.dataset.schema import SCHEMAS, Kind, pair_columns, reject_columns
 from clair.dataset.storage import sync, sync_folder
@@ -145,7 +146,7 @@ def _open(path: Path, kind: Kind) -> Any:
 
 def _batch(outcomes: list[Any], kind: Kind) -> pa.RecordBatch:
     columns = pair_columns(outcomes) if kind == "pairs" else reject_columns(outcomes)
-    return pa.RecordBatch.from_pydict(columns, schema=SCHEMAS[kind])
+    return record_batch(columns, SCHEMAS[kind])
 
 
 def _refuse_duplicates(paths: list[Path], seen: SeenIds) -> None:

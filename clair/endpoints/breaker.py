@@ -1,4 +1,4 @@
-"""When to give up on an endpoint: no success for a set time although requests were made and failed. Pure.
+"""When to give up on a server: no success for a set time although requests were made and failed. Pure.
 
 Time in which nothing was asked does not count, nor does waiting for slow answers: only the time that failed
 requests took, with the waits between them, and only if as many have failed as are still open.
@@ -12,7 +12,10 @@ _LONGEST_WAIT_S = 60.0
 
 
 class Breaker:
-    """Collects failures of one endpoint. A method returns why to stop, or None to go on."""
+    """Collects failures of one server. `why` says why it is given up, None as long as it is not.
+
+    A server that is given up may still come back: the next success says so.
+    """
 
     def __init__(self, after_s: float) -> None:
         self._after_s = after_s
@@ -20,33 +23,36 @@ class Breaker:
         self._failures = 0
         self._last_at: float | None = None
         self._rejected: int | None = 0
+        self.why: str | None = None
 
     def succeeded(self) -> None:
         """A request was answered."""
         self._rejected = None
         self._alive()
 
-    def failed(self, now: float, *, started_at: float, open_requests: int, detail: str) -> str | None:
+    def failed(self, now: float, *, started_at: float, open_requests: int, detail: str) -> None:
         """A request failed for a reason that says nothing about its content."""
         if self._last_at is not None:
             # The wait before a retry counts, idle time beyond the longest wait does not.
             self._failing_s += min(now - self._last_at, now - started_at + _LONGEST_WAIT_S)
         self._last_at = now
         self._failures += 1
-        if self._failing_s < self._after_s or self._failures < max(_MIN_FAILURES, open_requests):
-            return None
-        failed = f"no request succeeded for {self._failing_s:.0f} s ({self._failures} failed)"
-        return f"{failed}; the last one: {detail}"
+        if self._failing_s >= self._after_s and self._failures >= max(_MIN_FAILURES, open_requests):
+            failed = f"no request succeeded for {self._failing_s:.0f} s ({self._failures} failed)"
+            self.why = f"{failed}; the last one: {detail}"
 
-    def rejected(self, detail: str) -> str | None:
+    def rejected(self, detail: str) -> None:
         """The server refused a request as bad. If it never accepted one, the requests are not the reason."""
         self._alive()
         if self._rejected is None:
-            return None
+            return
         self._rejected += 1
-        if self._rejected < _MAX_REJECTED:
-            return None
-        return f"the first {self._rejected} requests were all refused; the last one: {detail}"
+        if self._rejected >= _MAX_REJECTED:
+            self.why = f"the first {self._rejected} requests were all refused; the last one: {detail}"
+
+    def refused(self, detail: str) -> None:
+        """The server said something that no further request could change, or does not answer at all."""
+        self.why = detail
 
     def _alive(self) -> None:
-        self._failing_s, self._failures, self._last_at = 0.0, 0, None
+        self._failing_s, self._failures, self._last_at, self.why = 0.0, 0, None, None

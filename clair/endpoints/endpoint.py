@@ -6,7 +6,7 @@
 `complete` returns an answer, or raises RowFailure (this question ends here) or EndpointUnusable (the run
 stops). The one retry layer is here: a question waits for a permit (`limiter.py`), is sent to a replica
 (`client.py`), and is tried again if that may help (`classify.py`), until it has had its share of failures or
-the circuit opens (`breaker.py`).
+no server is of use any more (`replica.py`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from typing import Any
 
 import anyio
 
-from clair.endpoints.breaker import Breaker
 from clair.endpoints.charge import Allow, Charge, free, is_uncharged
-from clair.endpoints.classify import FAILURES, Verdict, classify
+from clair.endpoints.classify import FAILURES, classify
 from clair.endpoints.client import Client, Secret, Transport, find_key, sockets_available
 from clair.endpoints.controller import ADAPTIVE_MAXIMUM, ADAPTIVE_START, Controller, End
 from clair.endpoints.limiter import Limiter, NotSent, Permit
 from clair.endpoints.options import Limits, Sampling
 from clair.endpoints.pricing import find_price, worst_cost_usd
-from clair.endpoints.probe import probe
+from clair.endpoints.probe import probe_all
+from clair.endpoints.replica import Judged, Notify, Replica, Replicas
 from clair.endpoints.reply import Reply, parse_reply, stated_cost_usd
 from clair.endpoints.retry import AttemptFailed, Attempts, retrying
 from clair.endpoints.spec import EndpointSpec
@@ -44,8 +44,9 @@ __all__ = ["Endpoint", "Limits", "NotSent", "Reply", "Sampling", "Stats"]
 class Stats:
     """What an endpoint shows of itself while it works."""
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: Limiter, replicas: Sequence[Replica]) -> None:
         self._limiter = limiter
+        self.replicas = replicas
         self.requests = 0
         self.retries = 0
         self.rate_limited = 0
@@ -67,30 +68,31 @@ class Endpoint:
     def __init__(
         self,
         spec: EndpointSpec,
-        clients: Sequence[Client],
+        replicas: Replicas,
         *,
         key: Secret,
         sampling: Sampling,
         limits: Limits,
-        maxima: Sequence[int],
         prices: Mapping[str, tuple[float, float]],
         clock: Callable[[], float],
     ) -> None:
         assert spec.model is not None
         self.model = spec.model
+        self.where = spec.identity
         self.identity = spec.identity
+        """The name in content keys. Whoever goes on with earlier answers sets it to the one that they have."""
         self.price = find_price(spec.model, spec.base_urls[0], prices)
         self._is_openai = spec.is_openai
-        self._clients = clients
+        self._replicas = replicas
         self._key = key
         self._sampling = sampling
         self._limits = limits
         self._clock = clock
-        self._limiter = Limiter(_controllers(limits, maxima), rpm=limits.rpm, tpm=limits.tpm, clock=clock)
-        self._breaker = Breaker(limits.breaker_s)
+        controllers = [replica.controller for replica in replicas.all]
+        self._limiter = Limiter(controllers, rpm=limits.rpm, tpm=limits.tpm, clock=clock)
         self._unusable: str | None = None
         self._draining = asyncio.Event()
-        self.stats = Stats(self._limiter)
+        self.stats = Stats(self._limiter, replicas.all)
         self._retrying = retrying(limits, sleep=self._pause)
 
     @classmethod
@@ -105,11 +107,11 @@ class Endpoint:
         env: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Endpoint:
-        """Open the endpoint and look at every replica once, at no cost.
+        """Open the endpoint and look at every server once, at no cost.
 
         `prices`: model -> USD per million input and output tokens. `transport` replaces the network (the
-        sandbox). Raises UsageError (no key for OpenAI, more concurrency than the system allows) and
-        EndpointUnusable.
+        sandbox). One of several servers that does not answer is left out until it does. Raises UsageError (no key for
+        OpenAI, more concurrency than the system allows) and EndpointUnusable.
         """
         limits = limits or Limits()
         key = find_key(spec, os.environ if env is None else env)
@@ -119,19 +121,21 @@ class Endpoint:
             for url, maximum in zip(spec.base_urls, maxima, strict=True)
         ]
         try:
-            for client in clients:
-                spec = dataclasses.replace(spec, model=await probe(client, spec, key))
+            model, silent = await probe_all(clients, spec, key)
         except BaseException:
             for client in clients:
                 await client.aclose()
             raise
+        parts = zip(clients, _controllers(limits, maxima), strict=True)
+        replicas = Replicas([Replica(*part, breaker_s=limits.breaker_s) for part in parts])
+        for number, why in silent.items():
+            replicas.leave_out(number, why, clock())
         return cls(
-            spec,
-            clients,
+            dataclasses.replace(spec, model=model),
+            replicas,
             key=key,
             sampling=sampling or Sampling(),
             limits=limits,
-            maxima=maxima,
             prices=prices or {},
             clock=clock,
         )
@@ -181,6 +185,10 @@ class Endpoint:
             max_tokens=body.get("max_tokens", body.get("max_completion_tokens")),
         )
 
+    def listen(self, notify: Notify) -> None:
+        """Tell `notify`, in sentences for the user, which of several servers is left out, and when it is back."""
+        self._replicas.listen(notify)
+
     def drain(self) -> None:
         """Send nothing more: what is on the wire ends as usual, what waits for a permit or a retry is NotSent."""
         self._draining.set()
@@ -188,30 +196,35 @@ class Endpoint:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in self._clients:
-            await client.aclose()
+        for replica in self._replicas.all:
+            await replica.client.aclose()
 
     async def _attempt(self, raw: bytes, expected_tokens: float, allow: Allow, failures: Attempts) -> Reply:
-        permit = await self._limiter.acquire(expected_tokens)
+        permit = await self._limiter.acquire(expected_tokens, avoid=failures.failed_at)
+        replica = self._replicas.all[permit.replica]
         end: End = "neutral"
         wait_s = used_tokens = None
+        detail = ""
         try:
             if self._unusable is not None:
                 raise EndpointUnusable(self._unusable)
             async with allow() as charge:
                 self.stats.requests += 1
-                self.stats.retries += bool(failures)
-                reply = await self._send(self._clients[permit.replica], raw, charge)
+                self.stats.retries += bool(failures.failed_at)
+                replica.requests += 1
+                reply = await self._send(replica.client, raw, charge)
             end, used_tokens = "ok", _used_tokens(reply)
-            self._breaker.succeeded()
+            replica.answers += 1
+            replica.breaker.succeeded()
             return reply
         except FAILURES as error:
-            verdict = self._judge(error, permit)
-            failures[verdict.reason] += 1
-            end, wait_s = _end(verdict), verdict.retry_after_s
-            raise AttemptFailed(verdict) from None
+            verdict, end, moves = self._judge(error, permit, failures)
+            failures[verdict.reason] += not moves
+            wait_s, detail = verdict.retry_after_s, verdict.detail
+            raise AttemptFailed(verdict, moves=moves) from None
         finally:
             self._limiter.release(permit, end, retry_after_s=wait_s, used_tokens=used_tokens)
+            self._replicas.watch(permit.replica, detail, self._clock())
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
@@ -230,25 +243,15 @@ class Endpoint:
         charge.usd, charge.answered = reply.completion.cost_usd, True
         return reply
 
-    def _judge(self, error: Exception, permit: Permit) -> Verdict:
-        """The verdict, without the key in its text; "stop" as well if the circuit opens."""
+    def _judge(self, error: Exception, permit: Permit, failures: Attempts) -> Judged:
+        """What a failure comes to, without the key in its text."""
         verdict = classify(error)
         verdict = dataclasses.replace(verdict, detail=self._key.redact(verdict.detail))
         self.stats.rate_limited += verdict.reason == "rate_limited"
-        why = None
-        if verdict.action == "retry":
-            why = self._breaker.failed(
-                self._clock(),
-                started_at=permit.started_at,
-                open_requests=self._limiter.in_flight - 1,
-                detail=verdict.detail,
-            )
-        elif verdict.reason == "bad_request":
-            why = self._breaker.rejected(verdict.detail)
-        return verdict if why is None else dataclasses.replace(verdict, action="stop", detail=why)
+        return self._replicas.judge(permit.replica, verdict, failures, now=self._clock(), started_at=permit.started_at)
 
     def _stop(self, why: str) -> str:
-        self._unusable = self._unusable or f"{self.identity}: {why}."
+        self._unusable = self._unusable or f"{self.where}: {why}."
         return self._unusable
 
 
@@ -271,12 +274,6 @@ def _share(total: int, replicas: int) -> list[int]:
 def _controllers(limits: Limits, maxima: Sequence[int]) -> list[Controller]:
     fixed = limits.concurrency is not None
     return [Controller(start=m if fixed else min(m, ADAPTIVE_START), maximum=m) for m in maxima]
-
-
-def _end(verdict: Verdict) -> End:
-    if verdict.action != "retry":
-        return "neutral"
-    return "rate_limited" if verdict.reason == "rate_limited" else "failed"
 
 
 def _expected_tokens(raw: bytes, body: Mapping[str, Any]) -> float:

@@ -1,5 +1,7 @@
 """Permits to send: waits until a replica has room and the rate limits allow it. First come, first served.
 
+The replica with the fewest requests outstanding gets the next one, among equals the one that got none for longest.
+
 The rules are in `controller.py` (in flight, per replica) and `bucket.py` (per minute, per endpoint); this is
 the part that waits. A permit is held while a request is on the wire, never while a caller waits to try again.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from clair.endpoints.bucket import TokenBucket
@@ -43,7 +45,9 @@ class Limiter:
         self._requests = None if rpm is None else TokenBucket(rpm)
         self._tokens = None if tpm is None else TokenBucket(tpm)
         self._clock = clock
-        self._waiting: deque[tuple[asyncio.Future[Permit], float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Permit], float, Collection[int]]] = deque()
+        self._taken = 0
+        self._last_taken = [0] * len(controllers)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -54,22 +58,23 @@ class Limiter:
 
     @property
     def limit(self) -> int:
-        """Requests that may be on the wire now."""
-        return sum(controller.limit for controller in self._controllers)
+        """Requests that may be on the wire now: one for a replica that is out."""
+        return sum(1 if controller.is_out else controller.limit for controller in self._controllers)
 
-    async def acquire(self, tokens: float = 0.0) -> Permit:
+    async def acquire(self, tokens: float = 0.0, *, avoid: Collection[int] = ()) -> Permit:
         """Wait for a permit. `tokens` is the estimated size of request and answer, for `tpm`.
 
+        The replicas in `avoid` are taken only if no other one is free, and if they are out, not before all are.
         Raises NotSent once the limiter is closed.
         """
         if self._closed:
             raise NotSent
         if not self._waiting:
-            permit = self._try(tokens)
+            permit = self._try(tokens, avoid)
             if isinstance(permit, Permit):
                 return permit
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
-        self._waiting.append((future, tokens))
+        self._waiting.append((future, tokens, avoid))
         self._wake()
         try:
             permit = await future
@@ -101,14 +106,14 @@ class Limiter:
         """No permit is given any more: NotSent for everyone who waits for one or asks for one later."""
         self._closed = True
         while self._waiting:
-            future, _ = self._waiting.popleft()
+            future, _, _ = self._waiting.popleft()
             if not future.done():
                 future.set_exception(NotSent())
 
-    def _try(self, tokens: float) -> Permit | float | None:
+    def _try(self, tokens: float, avoid: Collection[int]) -> Permit | float | None:
         """A permit; or the time at which one may be free; or None: when a request ends."""
         now = self._clock()
-        times = [controller.free_at(now) for controller in self._controllers]
+        times = [self._free_at(number, now, avoid) for number in range(len(self._controllers))]
         free = [number for number, time in enumerate(times) if time == now]
         if not free:
             return min((time for time in times if time is not None), default=None)
@@ -118,13 +123,25 @@ class Limiter:
         )
         if wait_s > 0:
             return now + wait_s
-        return self._take(min(free, key=lambda number: self._controllers[number].in_flight), now, tokens)
+        return self._take(min(free, key=lambda number: self._rank(number, avoid)), now, tokens)
+
+    def _free_at(self, number: int, now: float, avoid: Collection[int]) -> float | None:
+        """When this replica takes a question that avoids some: its first one back is no question that failed there."""
+        controller = self._controllers[number]
+        if controller.is_out and number in avoid and not all(other.is_out for other in self._controllers):
+            return None
+        return controller.free_at(now)
+
+    def _rank(self, number: int, avoid: Collection[int]) -> tuple[bool, int, int]:
+        return number in avoid, self._controllers[number].in_flight, self._last_taken[number]
 
     def _take(self, replica: int, now: float, tokens: float) -> Permit:
         if self._requests:
             self._requests.take(1.0)
         if self._tokens:
             self._tokens.take(tokens)
+        self._taken += 1
+        self._last_taken[replica] = self._taken
         self._controllers[replica].started(now)
         return Permit(replica, now, tokens)
 
@@ -133,9 +150,9 @@ class Limiter:
             self._timer.cancel()
             self._timer = None
         while self._waiting:
-            future, tokens = self._waiting[0]
+            future, tokens, avoid = self._waiting[0]
             if not future.done():
-                permit = self._try(tokens)
+                permit = self._try(tokens, avoid)
                 if not isinstance(permit, Permit):
                     self._wake_at(permit)
                     return

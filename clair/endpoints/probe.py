@@ -6,6 +6,8 @@ server without a model list is taken as it is: the first real request decides.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
 import anyio
@@ -31,6 +33,27 @@ class _Model(BaseModel):
 class _ModelList(BaseModel):
     data: list[_Model]
     has_more: bool = False
+
+
+class Unreachable(EndpointUnusable):
+    """Nothing answers at a base URL."""
+
+
+async def probe_all(clients: Sequence[Client], spec: EndpointSpec, key: Secret) -> tuple[str, dict[int, str]]:
+    """The model's name, after a look at every server, and the numbers of those that do not answer, with why.
+
+    Raises EndpointUnusable if none answers, or if one that answers is of no use: that is a mistake in the URLs.
+    """
+    found = await asyncio.gather(*[probe(client, spec, key) for client in clients], return_exceptions=True)
+    silent = {number: result for number, result in enumerate(found) if isinstance(result, Unreachable)}
+    for result in found:
+        if isinstance(result, BaseException) and (not isinstance(result, Unreachable) or len(silent) == len(found)):
+            raise result
+    served = {result: client.base_url for result, client in zip(found, clients, strict=True) if isinstance(result, str)}
+    if len(served) > 1:
+        names = " and ".join(f"{url} serves {name!r}" for name, url in served.items())
+        raise EndpointUnusable(f"{names}: replicas serve one model. Name it, as MODEL@URL1,URL2")
+    return next(iter(served)), {number: str(result) for number, result in silent.items()}
 
 
 async def probe(client: Client, spec: EndpointSpec, key: Secret) -> str:
@@ -61,7 +84,7 @@ async def _listed(client: Client, spec: EndpointSpec, key: Secret) -> _ModelList
         detail = key.redact(verdict.detail)
         if verdict.action != "retry":
             raise EndpointUnusable(f"{client.base_url}: {detail}.") from None
-        raise EndpointUnusable(
+        raise Unreachable(
             f"Nothing answers at {client.base_url} ({detail}). Is the server running, and is this its base URL?"
         ) from None
     return _read_list(client, raw, key)

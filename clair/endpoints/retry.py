@@ -20,15 +20,23 @@ _RATE_LIMITED_FACTOR = 5
 
 
 class AttemptFailed(Exception):
-    """One attempt failed. Stays between the retry layer and its caller."""
+    """One attempt failed. Stays between the retry layer and its caller. `moves`: the next one follows at once."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, *, moves: bool = False) -> None:
         super().__init__(verdict.detail)
         self.verdict = verdict
+        self.moves = moves
 
 
 class Attempts(Counter[Reason]):
-    """How often one question has failed so far, by reason. The called function counts, the policy reads."""
+    """How often one question has failed so far, by reason. The called function counts, the policy reads.
+
+    `failed_at` are the numbers of the servers where it did, also where that was the server's failure and not counted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed_at: set[int] = set()
 
 
 def retrying(limits: Limits, *, sleep: Callable[[float], Awaitable[None]]) -> AsyncRetrying:
@@ -46,7 +54,10 @@ def retrying(limits: Limits, *, sleep: Callable[[float], Awaitable[None]]) -> As
         assert state.outcome is not None
         failed = state.outcome.exception()
         assert isinstance(failed, AttemptFailed)
-        return _wait_s(state.attempt_number, failed.verdict.retry_after_s, limits.backoff_s)
+        if failed.moves:
+            return 0.0
+        attempts: Attempts = state.args[-1]
+        return _wait_s(attempts.total(), failed.verdict.retry_after_s, limits.backoff_s)
 
     return AsyncRetrying(
         retry=retry_if_exception(lambda e: isinstance(e, AttemptFailed) and e.verdict.action == "retry"),
@@ -63,8 +74,8 @@ def _allowed(reason: Reason, max_retries: int) -> int:
     return min(max_retries, _DEARER.get(reason, max_retries))
 
 
-def _wait_s(attempt: int, asked_s: float | None, first_s: float) -> float:
+def _wait_s(failures: int, asked_s: float | None, first_s: float) -> float:
     # Jitter, or requests that failed together come back together. No secret: no secure generator needed.
     if asked_s is not None:
         return asked_s * random.uniform(1.0, 1.1) + random.uniform(0.0, first_s)  # noqa: S311
-    return min(_LONGEST_BACKOFF_S, first_s * 2.0 ** min(attempt - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+    return min(_LONGEST_BACKOFF_S, first_s * 2.0 ** min(failures - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311

@@ -20,6 +20,8 @@ from clair.errors import UsageError
 
 OPENAI_URL = "https://api.openai.com/v1"
 SANDBOX_URL = "http://sandbox/v1"
+WEIGHTS_DOMAIN = ".sandbox.internal"
+"""Hosts of a domain that does not exist, for models that are read from files: the host's name is their digest."""
 FORMS = "Write MODEL, MODEL@BASE_URL, MODEL@URL1,URL2, BASE_URL or sandbox."
 
 _SPLIT = re.compile(r"@(?=https?://)", re.IGNORECASE)
@@ -37,7 +39,7 @@ class EndpointSpec:
 
     @property
     def identity(self) -> str:
-        """`MODEL@URL`, for the ledger's keys and the card. Replicas are listed in sorted order."""
+        """`MODEL@URL`: what is asked and where. Replicas are listed in sorted order."""
         if self.sandbox:
             return self.model or "sandbox"
         return f"{self.model or ''}@{','.join(sorted(self.base_urls))}"
@@ -67,6 +69,21 @@ def parse_spec(
     if model is not None:
         _check_model(model)
     return EndpointSpec(model=model, base_urls=_base_urls(urls), key_env=key_env)
+
+
+def model_in(text: str) -> str | None:
+    """The model that an endpoint's string or identity names, wherever it is served; None if only the server knows.
+
+    Where the URL stands for the weights, the model is all of it.
+    """
+    text = text.strip()
+    model, urls = _split(text)
+    return text if (urlsplit(urls).hostname or "").endswith(WEIGHTS_DOMAIN) else model
+
+
+def urls_in(identity: str) -> frozenset[str]:
+    """The base URLs in an identity."""
+    return frozenset(_split(identity)[1].split(",")) - {""}
 
 
 def _split(text: str) -> tuple[str | None, str]:

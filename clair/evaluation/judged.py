@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from clair.evaluation.models import Contender, contenders, open_models
 from clair.evaluation.settings import FREE, EvalSettings
 from clair.ledger.store import Ledger
 from clair.pipeline.engine import Codec, Derivation, Engine
+from clair.pipeline.naming import alike, name_models
 from clair.pipeline.progress import Progress
 from clair.pipeline.run import OnStop, answers_of, capacity_of, gauges_of
+from clair.pipeline.site import Here
 from clair.recipes.base import Plan
 from clair.recipes.catalog import JUDGE
 from clair.recipes.comparison import Judgment, comparison
@@ -39,7 +41,7 @@ from clair.templates import Templates
 
 PARSER = 1  # raise it when the same reply gives another verdict: finished prompts are then read again, for free
 
-Running = tuple[Ledger, Engine[Judgment], Callable[[], int]]
+Running = tuple[Ledger, Engine[Judgment]]
 
 
 async def aevaluate(
@@ -52,10 +54,10 @@ async def aevaluate(
     """
     progress = progress or Progress()
     templates = Templates.load(Path(settings.judge_template) if settings.judge_template else None, names=JUDGE)
-    async with _opened(settings, templates, progress, on_stop) as (ledger, engine, capacity):
+    async with _opened(settings, templates, progress, on_stop) as (ledger, engine):
         failure: Exception | None = None
         try:
-            await engine.run(capacity)
+            await engine.run()
         except Exception as stopped:
             failure = stopped
         complete = failure is None and not progress.draining
@@ -74,17 +76,18 @@ async def _opened(
     rows, progress.total = _input(settings)
     progress.noun = "judged"
     with Ledger.open(settings.folder, create=True) as ledger:
-        ledger.check_settings(_identity(settings, found, templates))
+        ledger.check_settings(_identity(settings, found, templates), alike)
         async with AsyncExitStack() as stack:
             endpoints = await open_models(found, settings, stack)
+            name_models(ledger, endpoints, progress)
             progress.gauges = gauges_of(endpoints)
             plan = _plan(settings, templates, found, endpoints, ledger.secret)
+            answers = answers_of(settings.max_cost, ledger, endpoints, progress)
             engine = Engine(
                 rows,
-                recipe=comparison,
+                site=Here(comparison, plan, answers, capacity=capacity_of(endpoints)),
                 codec=Codec(encode, decode),
                 plan=plan,
-                answers=answers_of(settings.max_cost, ledger, endpoints, progress),
                 ledger=ledger,
                 derivation=Derivation(plan.gate, plan.allow_talk, PARSER, settings.max_attempts),
                 progress=progress,
@@ -93,7 +96,7 @@ async def _opened(
             if on_stop is not None:
                 on_stop(engine.stop)
             try:
-                yield ledger, engine, capacity_of(endpoints)
+                yield ledger, engine
             except EndpointUnusable as stopped:
                 kept = f"What was bought is in {settings.out}; the same command goes on from there."
                 raise EndpointUnusable(f"{stopped} {kept}") from stopped

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import httpx
 
 from clair.endpoints.endpoint import Endpoint, Limits, Sampling
-from clair.endpoints.spec import EndpointSpec, parse_spec
+from clair.endpoints.spec import WEIGHTS_DOMAIN, EndpointSpec, parse_spec
 from clair.errors import UsageError
 from clair.evaluation.settings import EvalSettings
 from clair.pipeline.parts import SANDBOX_MODELS, check_priced
@@ -68,7 +68,7 @@ def _local(option: str, folder: Path) -> Contender:
     # The weights are part of the URL, and so of the key under which answers are kept: a student that was trained
     # again in the same folder is another model.
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
-    return Contender(str(folder), EndpointSpec(STUDENT, (f"http://{digest}.sandbox.internal/v1",)), folder)
+    return Contender(str(folder), EndpointSpec(STUDENT, (f"http://{digest}{WEIGHTS_DOMAIN}/v1",)), folder)
 
 
 def _is_student(folder: Path) -> bool:

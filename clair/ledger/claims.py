@@ -7,6 +7,7 @@ vanishes with the process. The running counts are kept beside it, so asking for 
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -38,12 +39,14 @@ class Claims:
         # Never committed: it is read on this connection only, and a commit per claim would double its cost.
         self._scratch.execute("BEGIN")
         self._rows = 0
+        self._order = hashlib.sha256()
         self._verdicts: Counter[Verdict] = Counter()
 
     def clear(self) -> None:
         """Forget every row: another pass begins."""
         self._scratch.execute("DELETE FROM claims")
         self._rows = 0
+        self._order = hashlib.sha256()
         self._verdicts.clear()
 
     def add(self, row_id: str, ordinal: int) -> bool:
@@ -52,7 +55,13 @@ class Claims:
             "INSERT OR IGNORE INTO claims (id, ordinal) VALUES (?, ?)", (row_id, ordinal)
         ).rowcount
         self._rows += inserted
+        if inserted:
+            self._order.update(f"{ordinal} {row_id}\n".encode("utf-8", "surrogatepass"))
         return inserted == 1
+
+    def digest(self) -> str:
+        """Names the rows and their places."""
+        return self._order.hexdigest()
 
     def ordinal(self, row_id: str) -> int:
         """Where a claimed row stands in the input."""

@@ -19,9 +19,9 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from clair.errors import LedgerError
-from clair.ledger import database
+from clair.ledger import database, sealing
 from clair.ledger.claims import Claims, Kind, Verdict
-from clair.ledger.identity import refuse_changes
+from clair.ledger.identity import Alike, refuse_changes
 from clair.ledger.keys import canonical_json
 from clair.ledger.lock import RunLock, make_folder
 from clair.ledger.rows import UNANSWERED, DoubtRow, OutcomeRow, ReplyRow, Spending, Totals, insert_all
@@ -46,7 +46,10 @@ class StoredOutcome(NamedTuple):
 
 
 class Ledger:
-    """Made by `Ledger.open`. `secret` is 32 random bytes that never leave the file."""
+    """Made by `Ledger.open`. `secret` is 32 random bytes that never leave the file.
+
+    `sealed` is what the last invocation sealed it with, None without a seal or once anything was written.
+    """
 
     def __init__(self, path: Path, lock: RunLock) -> None:
         self.path = path
@@ -54,9 +57,12 @@ class Ledger:
             opened.callback(lock.release)
             try:
                 self._reader = opened.enter_context(contextlib.closing(database.connect(path)))
-                self.secret = bytes(database.verify(self._reader, path)["secret"])
+                meta = database.verify(self._reader, path)
+                self.secret = bytes(meta["secret"])
+                self.sealed = sealing.of(meta)
+                self._rows("DELETE FROM meta WHERE key = ?", sealing.SEAL)
                 # A disk that is full or read-only should be found before anything is bought.
-                self._rows("INSERT OR REPLACE INTO meta VALUES ('opened_at', ?)", time.time())
+                self._rows("INSERT OR REPLACE INTO meta VALUES (?, ?)", sealing.OPENED, time.time())
                 self._claims = opened.enter_context(contextlib.closing(Claims()))
                 self.begin_pass()
                 connection = database.connect(path)
@@ -112,6 +118,7 @@ class Ledger:
         be written.
         """
         row = ReplyRow(key, stage, model, prompt_tokens, completion_tokens, cost_usd, time.time(), raw, reserved_usd)
+        self.sealed = None
         await self._writer.submit(row)
 
     async def doubt(self, usd: float | None, *, count: int = 1) -> None:
@@ -119,6 +126,7 @@ class Ledger:
 
         A negative `count` takes back what was counted before. Raises LedgerError if it could not be written.
         """
+        self.sealed = None
         await self._writer.submit(DoubtRow(UNANSWERED, count, usd))
 
     def begin_pass(self) -> int:
@@ -159,6 +167,7 @@ class Ledger:
         `derivation` stands for all that the outcome was computed with. An unclaimed row is claimed here.
         """
         verdict = Verdict(kind, reason)
+        self.sealed = None
         durable = self._writer.submit(OutcomeRow(row_id, derivation, verdict, body))
         try:
             self._claims.add(row_id, ordinal)
@@ -179,23 +188,49 @@ class Ledger:
         """The funnel of this pass so far; a row without an outcome counts in `rows` only."""
         return self._claims.counts()
 
+    def claimed(self) -> str:
+        """Names the rows of this pass and their order."""
+        return self._claims.digest()
+
     def totals(self) -> Totals:
         """What all requests cost, over every invocation; each reply counts once."""
         found = self._rows(f"SELECT stage, {', '.join(Spending._fields)} FROM spending")  # noqa: S608
         return Totals({stage: Spending(*rest) for stage, *rest in found})
 
-    def check_settings(self, new: Mapping[str, object]) -> None:
+    def check_settings(self, new: Mapping[str, object], alike: Alike | None = None) -> None:
         """Keep the identity settings of a new run; refuse any that differ from those of an existing one.
 
-        A run that has bought nothing yet (a mistyped model, say) counts as new. An absent key compares as null. Raises
-        LedgerError that names each changed key with both values.
+        A run that has bought nothing yet (a mistyped model, say) counts as new. An absent key compares as null, and
+        values may differ that are `alike`. Raises LedgerError that names each changed key with both values.
         """
         stored = self._meta("settings")
         if stored is None or not self._rows("SELECT 1 FROM replies LIMIT 1"):
+            self.sealed = None
             self._rows("DELETE FROM outcomes")
+            self._rows("DELETE FROM meta WHERE key = 'names'")
             self._rows("INSERT OR REPLACE INTO meta VALUES ('settings', ?)", canonical_json(new))
         else:
-            refuse_changes(self.path.parent, json.loads(stored), json.loads(canonical_json(new)))
+            refuse_changes(self.path.parent, json.loads(stored), json.loads(canonical_json(new)), alike)
+
+    def names(self) -> dict[str, str]:
+        """What `keep_names` kept: part of the run -> its model's name in content keys."""
+        stored = self._meta("names")
+        return {} if stored is None else dict(json.loads(stored))
+
+    def keep_names(self, names: Mapping[str, str]) -> None:
+        """Keep the models' names for later invocations."""
+        if names != self.names():
+            self._rows("INSERT OR REPLACE INTO meta VALUES ('names', ?)", canonical_json(names))
+
+    def identities(self) -> frozenset[str]:
+        """The `model` of all answers, each once. Reads the whole table."""
+        return frozenset(model for (model,) in self._rows("SELECT DISTINCT model FROM replies"))
+
+    def seal(self, content: bytes) -> None:
+        """Say of the ledger as it is what the next invocation finds in `sealed`. Call it last, nothing under way."""
+        opened = self._meta(sealing.OPENED)
+        self._rows("INSERT OR REPLACE INTO meta VALUES (?, ?), (?, ?)", sealing.SEAL, content, sealing.SEALED, opened)
+        self.sealed = content
 
     def close(self) -> None:
         """Commit what is pending and let go of the run. Closing twice is fine."""

@@ -10,13 +10,14 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import NamedTuple, Protocol
 
 from clair.endpoints.charge import Charge
 from clair.endpoints.endpoint import Endpoint, NotSent
 from clair.endpoints.reply import parse_reply
 from clair.errors import NotBought
 from clair.ledger.keys import content_key
-from clair.ledger.store import Ledger
+from clair.ledger.store import StoredReply
 from clair.pipeline.budget import Budget
 from clair.pipeline.progress import Progress
 from clair.records import Ask, Completion, Part
@@ -26,15 +27,55 @@ class Stopping(Exception):
     """No new request is sent because the run is stopping; the row stays open for the next invocation."""
 
 
+class Pending(Stopping):
+    """The question is under way; its answer will be in the ledger by a later pass, and the row is open until then."""
+
+
+class Store(Protocol):
+    """Where paid answers are kept: a `Ledger`, or the way to one."""
+
+    def get(self, key: bytes) -> StoredReply | None:
+        """The answer kept under this content key, if there is one."""
+
+    async def put(
+        self,
+        key: bytes,
+        *,
+        stage: str,
+        model: str,
+        raw: bytes,
+        prompt_tokens: int | None,
+        completion_tokens: int | None,
+        cost_usd: float | None,
+        reserved_usd: float | None = None,
+    ) -> None:
+        """Keep a paid answer; returns when it is durable."""
+
+    async def doubt(self, usd: float | None, *, count: int = 1) -> None:
+        """Count requests as unanswered but perhaps charged; returns when that is durable."""
+
+
+class Purchase(NamedTuple):
+    """A question that is about to be sent: to which part, what, and what it can cost at the most.
+
+    `reserved_usd` is what is set aside for it in the ledger, None if nothing is.
+    """
+
+    part: Part
+    body: dict[str, object]
+    worst_usd: float | None
+    reserved_usd: float | None
+
+
 class Answers:
     """Answers asks, until `stop`: then requests in flight still finish and are committed, and no other is sent."""
 
     def __init__(
-        self, *, ledger: Ledger, endpoints: Mapping[Part, Endpoint], budget: Budget, progress: Progress
+        self, *, ledger: Store, endpoints: Mapping[Part, Endpoint], budget: Budget, progress: Progress
     ) -> None:
         self._ledger = ledger
         self._endpoints = endpoints
-        self._budget = budget
+        self.budget = budget
         self._progress = progress
         self.stopping = False
 
@@ -62,15 +103,18 @@ class Answers:
             return dataclasses.replace(parse_reply(stored.raw, None), cost_usd=stored.cost_usd)
         if finished_before and ask.attempt:
             raise NotBought
-        return await self._buy(ask, endpoint, body, key)
+        return await self.buy(ask, endpoint, body, key)
 
-    async def _buy(self, ask: Ask, endpoint: Endpoint, body: dict[str, object], key: bytes) -> Completion:
+    async def buy(self, ask: Ask, endpoint: Endpoint, body: dict[str, object], key: bytes) -> Completion:
+        """Ask the endpoint what the ledger does not know."""
         if self.stopping:
             raise Stopping
         worst_usd = endpoint.worst_cost_usd(body)
-        reserved_usd = None if self._budget.limit_usd is None else worst_usd or None
+        reserved_usd = None if self.budget.limit_usd is None else worst_usd or None
         try:
-            reply = await endpoint.complete(body, partial(self._paying, worst_usd, reserved_usd))
+            reply = await endpoint.complete(
+                body, partial(self.paying, Purchase(ask.part, body, worst_usd, reserved_usd))
+            )
         except NotSent:
             raise Stopping from None
         completion = reply.completion
@@ -88,9 +132,10 @@ class Answers:
         return completion
 
     @asynccontextmanager
-    async def _paying(self, worst_usd: float | None, reserved_usd: float | None) -> AsyncIterator[Charge]:
+    async def paying(self, purchase: Purchase) -> AsyncIterator[Charge]:
         """Around one try. What is set aside is in the ledger before it is sent: a killed process has counted it."""
-        async with self._budget.reserve(worst_usd):
+        _, _, worst_usd, reserved_usd = purchase
+        async with self.budget.reserve(worst_usd):
             if self.stopping:
                 raise Stopping
             if reserved_usd is not None:
@@ -100,7 +145,7 @@ class Answers:
                 yield charge
             finally:
                 cost_usd = worst_usd if charge.usd is None else charge.usd
-                self._budget.spend(cost_usd)
+                self.budget.spend(cost_usd)
                 self._progress.cost_usd += cost_usd or 0.0
                 self._progress.cost_known &= charge.usd is not None
                 if not charge.answered:

@@ -9,28 +9,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple
 
 from clair.contrast import Gate
 from clair.errors import RowFailure
 from clair.ledger.claims import Kind
 from clair.ledger.store import Ledger, StoredOutcome
-from clair.pipeline.answers import Answers, Stopping
+from clair.pipeline.answers import Pending, Stopping
 from clair.pipeline.progress import Progress
-from clair.recipes.base import Draft, Piece, Plan
-from clair.records import RETRYABLE, Ask, Check, Completion, Reject, Row, Spent
-
-
-class _Paid(Protocol):
-    @property
-    def spent(self) -> Spent: ...
-
-
-Made = TypeVar("Made", bound=_Paid)
-"""What a recipe makes of a row that is not rejected: a pair, or what an evaluation compares."""
+from clair.pipeline.site import Made, Site
+from clair.recipes.base import Draft, Plan
+from clair.records import RETRYABLE, Reject, Row, Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,7 @@ READ_AHEAD = 64  # rows read per visit to the reading thread: enough to hide its
 
 
 class Engine(Generic[Made]):
-    """One invocation over one stream of rows.
+    """One invocation over one stream of rows, driven at `site`.
 
     `derivation` is what outcomes come from besides the answers; `refuse` says of each row, in input order, why it is
     turned away unasked, or None.
@@ -108,43 +100,38 @@ class Engine(Generic[Made]):
         self,
         rows: Iterator[Row],
         *,
-        recipe: Callable[[Row, Plan], Piece[Made | Reject]],
+        site: Site[Made],
         codec: Codec[Made],
         plan: Plan,
-        answers: Answers,
         ledger: Ledger,
         derivation: Derivation,
         progress: Progress,
         refuse: Callable[[Row], RowFailure | None],
         target_pairs: int | None = None,
-        checker: Callable[[Check], float] | None = None,
     ) -> None:
         self._rows = rows
-        self._recipe = recipe
+        self._site = site
         self._codec = codec
         self.plan = plan
-        self._answers = answers
         self._ledger = ledger
         self._derivation = derivation
         self._derived_by = derivation.text
         self._progress = progress
         self._target_pairs = target_pairs
-        self._checker = checker
         self._refuse = refuse
         self._buffer: list[tuple[Row, RowFailure | None]] = []
         self._freed = asyncio.Event()
+        site.on_room(self._freed.set)
         self._failure: Exception | None = None
         self._unvisited = 0
+        self._waiting = 0
 
-    async def run(self, capacity: Callable[[], int]) -> None:
-        """Finish every row, or as many as can be finished; then raise what stopped the run, if anything did.
-
-        `capacity` says how many rows may be in flight now.
-        """
+    async def run(self) -> None:
+        """Finish every row, or as many as can be finished; then raise what stopped the run, if anything did."""
         self._unvisited = self._ledger.begin_pass()
         in_flight: set[asyncio.Task[None]] = set()
         try:
-            await self._start_all(capacity, in_flight)
+            await self._start_all(in_flight)
             await asyncio.gather(*in_flight)
         finally:
             for task in in_flight:
@@ -155,14 +142,14 @@ class Engine(Generic[Made]):
 
     def stop(self, failure: Exception | None = None) -> None:
         """Buy nothing more. Requests in flight finish and are committed; the first failure given is the one raised."""
-        self._answers.stop()
+        self._site.stop()
         self._progress.draining = True
         if self._failure is None:
             self._failure = failure
 
-    async def _start_all(self, capacity: Callable[[], int], in_flight: set[asyncio.Task[None]]) -> None:
+    async def _start_all(self, in_flight: set[asyncio.Task[None]]) -> None:
         try:
-            while (found := await self._next(capacity)) is not None:
+            while (found := await self._next()) is not None:
                 todo = self._todo(*found)
                 if todo is not None:
                     self._progress.rows_in_flight += 1
@@ -175,7 +162,8 @@ class Engine(Generic[Made]):
     async def _process(self, todo: Todo) -> None:
         try:
             await self._commit(todo.row, await self._end(todo), todo.derivation)
-        except Stopping:
+        except Stopping as waits:
+            self._waiting += isinstance(waits, Pending)
             await self._regate(todo)
         except Exception as failure:
             self.stop(failure)
@@ -199,14 +187,14 @@ class Engine(Generic[Made]):
         except Exception as failure:
             self.stop(failure)
 
-    async def _next(self, capacity: Callable[[], int]) -> tuple[Row, RowFailure | None] | None:
+    async def _next(self) -> tuple[Row, RowFailure | None] | None:
         """The next row, once there is room for it, and why it is refused if it is; None at the end of the input or of
         what was asked for.
         """
-        while not self._satisfied and self._full(capacity()):
+        while not self._satisfied and self._full():
             self._freed.clear()
             await self._freed.wait()
-        if self._satisfied or (self._answers.stopping and self._unvisited <= 0):
+        if self._satisfied or (self._site.stopping and self._unvisited <= 0):
             return None
         if not self._buffer:
             self._buffer = await asyncio.to_thread(self._read)
@@ -218,15 +206,16 @@ class Engine(Generic[Made]):
 
     @property
     def _satisfied(self) -> bool:
-        return self._target_pairs is not None and self._progress.pairs >= self._target_pairs
+        return self._target_pairs is not None and self._progress.pairs + self._waiting >= self._target_pairs
 
-    def _full(self, capacity: int) -> bool:
+    def _full(self) -> bool:
         """With `target_pairs`, a row starts only while pairs so far and rows in flight together are fewer. So exactly
-        the shortest stretch of the input that holds that many pairs is processed, whatever the timing.
+        the shortest stretch of the input that holds that many pairs is processed, whatever the timing. A row that waits
+        for a later pass may become a pair there.
         """
         rows = self._progress.rows_in_flight
-        return rows >= capacity or (
-            self._target_pairs is not None and self._progress.pairs + rows >= self._target_pairs
+        return rows >= self._site.capacity() or (
+            self._target_pairs is not None and self._progress.pairs + self._waiting + rows >= self._target_pairs
         )
 
     def _todo(self, row: Row, refusal: RowFailure | None) -> Todo | None:
@@ -257,7 +246,7 @@ class Engine(Generic[Made]):
 
     async def _end(self, todo: Todo) -> Made | Reject:
         if todo.refusal is None:
-            return await self._drive(todo)
+            return await self._site.drive(todo.row, finished_before=todo.finished_before)
         draft = Draft(todo.row, self.plan)
         draft.spent = todo.spent
         return draft.reject(todo.refusal)
@@ -274,34 +263,3 @@ class Engine(Generic[Made]):
             derivation=derivation,
         )
         self._progress.record(kind, reason)
-
-    async def _drive(self, todo: Todo) -> Made | Reject:
-        steps = self._recipe(todo.row, self.plan)
-        try:
-            questions = next(steps)
-            while True:
-                questions = steps.send(await self._answered(questions, todo))
-        except StopIteration as end:
-            outcome: Made | Reject = end.value
-            return outcome
-
-    async def _answered(self, questions: Sequence[Ask] | Sequence[Check], todo: Todo) -> list[Any]:
-        """A result for each question: a Completion, the RowFailure in its place, or a checker's number."""
-        if len(questions) == 1:
-            return [await self._result(questions[0], todo)]
-        results = await asyncio.gather(
-            *(self._result(question, todo) for question in questions), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, RowFailure):
-                raise result
-        return results
-
-    async def _result(self, question: Ask | Check, todo: Todo) -> Completion | RowFailure | float:
-        if isinstance(question, Check):
-            assert self._checker is not None
-            return await asyncio.to_thread(self._checker, question)
-        try:
-            return await self._answers.get(question, finished_before=todo.finished_before)
-        except RowFailure as failure:
-            return failure

@@ -10,15 +10,12 @@ How long search/replace replies, critiques and judgments are depends on the answ
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from clair.endpoints.pricing import find_price
-from clair.endpoints.spec import parse_spec
-from clair.pipeline.parts import key_env_of, specs_of
+from clair.pipeline.parts import price_of, spec_of, specs_of
 from clair.pipeline.planning import templates_of
 from clair.pipeline.run import expected_rows, read_input
 from clair.records import Outcome, Pair, Part, Row
@@ -151,6 +148,7 @@ def _assumed(settings: GenerateSettings, rows: list[Row]) -> PerRow:
         basis=(
             f"prompts of {prompt:.0f} tokens as they are; assumed: answers of {answer:.0f} tokens, "
             f"{replies if settings.recipe in REVISING else ''}every row a pair. clair preview measures them"
+            f"{_discount(settings)}"
         ),
     )
 
@@ -185,17 +183,20 @@ def _reply_tokens(settings: GenerateSettings) -> float:
 def _priced(settings: GenerateSettings, asked: Sequence[Question]) -> tuple[float | None, tuple[str, ...]]:
     known: list[float] = []
     unpriced: list[str] = []
-    specs = specs_of(settings)
     for question in asked:
-        spec, key_env = specs[question.part], key_env_of(question.part, settings)
-        endpoint = parse_spec(spec, env=os.environ, key_env=key_env)
-        price = find_price(endpoint.model or "", endpoint.base_urls[0], settings.prices)
+        model = spec_of(question.part, settings).model or ""
+        price = price_of(question.part, model, settings)
         cost = None if price is None else price.cost_usd(round(question.prompt_tokens), round(question.reply_tokens))
         if cost is None:
-            unpriced.append(endpoint.model or spec)
+            unpriced.append(model or specs_of(settings)[question.part])
         else:
             known.append(cost * question.times)
     return (sum(known) if known or not asked else None), tuple(dict.fromkeys(unpriced))
+
+
+def _discount(settings: GenerateSettings) -> str:
+    by_batch = " and ".join(sorted(settings.by_batch))
+    return f". {by_batch} by batch: at half the price, or as batch_prices say" if by_batch else ""
 
 
 def _tokens(*texts: str) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import httpx
 
+from clair.endpoints.batch_pricing import find_batch_price
 from clair.endpoints.endpoint import Endpoint, Limits, Sampling
-from clair.endpoints.spec import parse_spec
+from clair.endpoints.pricing import Price, find_price
+from clair.endpoints.spec import EndpointSpec, parse_spec
 from clair.errors import UsageError
 from clair.records import Part
 from clair.settings import SANDBOX, GenerateSettings
@@ -20,10 +23,12 @@ SANDBOX_MODELS: dict[Part, str] = {
 }
 
 
-async def open_parts(settings: GenerateSettings, stack: AsyncExitStack) -> dict[Part, Endpoint]:
+async def open_parts(
+    settings: GenerateSettings, stack: AsyncExitStack, *, env: Mapping[str, str] = os.environ
+) -> dict[Part, Endpoint]:
     """Every endpoint that the run asks, each probed; all are closed when `stack` closes.
 
-    A judge that is the reviser shares its connections and limits.
+    A judge that is the reviser shares its connections and limits. Keys are taken from `env`.
 
     Raises EndpointUnusable if a probe fails, UsageError if `max_cost` is set for a model without prices.
     """
@@ -34,8 +39,10 @@ async def open_parts(settings: GenerateSettings, stack: AsyncExitStack) -> dict[
         if part == "judge" and settings.judge is None and "reviser" in endpoints:
             endpoint = endpoints["reviser"].sampled_with(sampling_of(part, settings))
         else:
-            endpoint = await _open(part, text, settings, transport if text == SANDBOX else None)
+            endpoint = await _open(part, text, settings, env, transport if text == SANDBOX else None)
             stack.push_async_callback(endpoint.aclose)
+        if settings.by_batch and text != SANDBOX:
+            endpoint.price = price_of(part, endpoint.model, settings)
         endpoints[part] = endpoint
         if settings.max_cost is not None:
             check_priced(endpoint, settings.max_cost)
@@ -52,6 +59,12 @@ def specs_of(settings: GenerateSettings) -> dict[Part, str]:
     return {part: text for part, text in named.items() if part in settings.asked and text is not None}
 
 
+def environment_of(settings: GenerateSettings, env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the endpoints of this run read of the environment, API keys among it: not for logs, files or messages."""
+    names = {"OPENAI_BASE_URL", *(key_env_of(part, settings) for part in specs_of(settings))}
+    return {name: env[name] for name in names if name in env}
+
+
 def key_env_of(part: Part, settings: GenerateSettings) -> str:
     """The environment variable with the key of one part."""
     if part == "target":
@@ -59,18 +72,41 @@ def key_env_of(part: Part, settings: GenerateSettings) -> str:
     return settings.judge_key_env if part == "judge" and settings.judge else settings.reviser_key_env
 
 
+def spec_of(part: Part, settings: GenerateSettings) -> EndpointSpec:
+    """The model of one part and where it is served. Raises UsageError."""
+    return parse_spec(
+        specs_of(settings)[part],
+        env=os.environ,
+        key_env=key_env_of(part, settings),
+        sandbox_model=SANDBOX_MODELS.get(part),
+    )
+
+
+def price_of(part: Part, model: str, settings: GenerateSettings) -> Price | None:
+    """What `model` costs in this part, by batch or online; None if unknown."""
+    url = spec_of(part, settings).base_urls[0]
+    if part in settings.by_batch:
+        return find_batch_price(model, url, settings.prices, settings.batch_prices)
+    return find_price(model, url, settings.prices)
+
+
 async def _open(
-    part: Part, text: str, settings: GenerateSettings, transport: httpx.AsyncBaseTransport | None
+    part: Part,
+    text: str,
+    settings: GenerateSettings,
+    env: Mapping[str, str],
+    transport: httpx.AsyncBaseTransport | None,
 ) -> Endpoint:
     key_env = key_env_of(part, settings)
     return await Endpoint.connect(
-        parse_spec(text, env=os.environ, key_env=key_env, sandbox_model=SANDBOX_MODELS[part]),
+        parse_spec(text, env=env, key_env=key_env, sandbox_model=SANDBOX_MODELS[part]),
         sampling=sampling_of(part, settings),
         limits=limits_of(settings),
         prices={**settings.prices, **dict.fromkeys(SANDBOX_MODELS.values(), (0.0, 0.0))}
         if transport
         else settings.prices,
         transport=transport,
+        env=env,
     )
 
 

@@ -6,7 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from clair.dataset.summary import RunSummary
 
 
 class Gauge(Protocol):
@@ -27,7 +30,8 @@ class Progress:
     ends at so many pairs if the rows last.
 
     `resumed` rows were finished by an earlier invocation. `noun` says what rows become if they are not rejected.
-    `notes` are sentences for the user, in order.
+    `notes` are sentences for the user, in order; `waiting` says what somebody else is working on, if a run waits for it
+    or has left it to them.
     """
 
     total: int | None = None
@@ -43,6 +47,8 @@ class Progress:
     cost_usd: float = 0.0
     cost_known: bool = True
     draining: bool = False
+    waiting: str | None = None
+    passes: int = 0
     notes: list[str] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)
 
@@ -54,6 +60,20 @@ class Progress:
             self.pairs += 1
         else:
             self.rejects[reason or "?"] += 1
+
+    def begin_pass(self) -> None:
+        """Another pass over the same rows begins: they are counted afresh."""
+        self.passes += 1
+        self.rows = self.pairs = self.resumed = self.rows_in_flight = 0
+        self.rejects.clear()
+        self.waiting = None
+
+    def resume(self, summary: RunSummary) -> None:
+        """Count the rows of a finished run, which is left as it is."""
+        self.rows = self.resumed = summary.rows
+        self.pairs = summary.pairs
+        for reject in summary.rejects:
+            self.rejects[reject.reason] += reject.rows
 
     @property
     def requests_in_flight(self) -> int:
@@ -83,10 +103,10 @@ class Progress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to the end at this pace, if the end is known."""
+        """Seconds to the end at this pace, if the end is known; None in a run of several passes."""
         fresh = self.rows - self.resumed
         left = self._rows_left
-        return None if left is None or not fresh else left * self.elapsed_s / fresh
+        return None if left is None or not fresh or self.passes else left * self.elapsed_s / fresh
 
     @property
     def done(self) -> float | None:

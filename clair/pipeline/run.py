@@ -9,8 +9,9 @@ of what is finished is written before the error is raised; only a canceled run l
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clair.dataset.codec import decode_outcome, encode_outcome
@@ -21,42 +22,94 @@ from clair.pipeline.answers import Answers
 from clair.pipeline.budget import Budget
 from clair.pipeline.checker import Checker
 from clair.pipeline.engine import Codec, Derivation, Engine
-from clair.pipeline.folder import write_run_folder
+from clair.pipeline.finished import Finished, input_of, known_total
+from clair.pipeline.folder import facts_of, write_run_folder
+from clair.pipeline.naming import alike, name_models
 from clair.pipeline.parts import open_parts
 from clair.pipeline.planning import constitution_of, identity, plan_of, templates_of
 from clair.pipeline.progress import Progress
+from clair.pipeline.site import Here, Site
 from clair.recipes.base import Plan
 from clair.recipes.catalog import RECIPES
+from clair.records import Pair, Part
 from clair.settings import SANDBOX, GenerateSettings
+from clair.templates import Templates
 
 if TYPE_CHECKING:
     from clair.dataset.summary import RunSummary
     from clair.endpoints.endpoint import Endpoint, Stats
-    from clair.records import Outcome, Pair, Part, Row
+    from clair.records import Outcome, Row
 
 OnStop = Callable[[Callable[[], None]], None]
+OpenEndpoints = Callable[[GenerateSettings, AsyncExitStack], "Awaitable[dict[Part, Endpoint]]"]
 
 PARSER = 2  # raise it when the same reply gives another revision: finished rows are then parsed again, for free
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a run holds when its first row is about to start: all that a site may need.
+
+    `input` names the content of the input, see `clair.pipeline.finished`.
+    """
+
+    settings: GenerateSettings
+    templates: Templates
+    constitution: tuple[str, ...]
+    checker: Checker | None
+    hygiene: Hygiene
+    ledger: Ledger
+    endpoints: dict[Part, Endpoint]
+    plan: Plan
+    answers: Answers
+    progress: Progress
+    input: str | None = None
+
+
+OpenSite = Callable[[Opened], Awaitable[Site[Pair]]]
+
+
+async def here(opened: Opened) -> Here[Pair]:
+    """Rows are driven in this process."""
+    return Here(
+        RECIPES[opened.settings.recipe].run,
+        opened.plan,
+        opened.answers,
+        capacity=capacity_of(opened.endpoints),
+        checker=opened.checker,
+    )
+
+
 async def agenerate(
-    settings: GenerateSettings, *, progress: Progress | None = None, on_stop: OnStop | None = None
+    settings: GenerateSettings,
+    *,
+    progress: Progress | None = None,
+    on_stop: OnStop | None = None,
+    open_endpoints: OpenEndpoints = open_parts,
+    open_site: OpenSite = here,
 ) -> RunSummary:
     """Run or resume; returns the figures of what the run folder holds now.
 
     `on_stop` is given a function that asks the run to end early (used for Ctrl-C): requests in flight finish and are
-    committed. Raises UsageError before anything is bought, RunStopped or LedgerError afterwards.
+    committed. `open_endpoints` opens the models that are asked, `open_site` where rows are driven. Raises UsageError
+    before anything is bought, RunStopped or LedgerError afterwards.
     """
     progress = progress or Progress()
-    async with _opened(settings, progress, on_stop) as (ledger, engine, capacity):
+    async with _opened(settings, progress, on_stop, open_endpoints, open_site) as (opened, engine, site):
+        finished = finished_of(opened)
+        if (summary := finished.untouched()) is not None:
+            progress.resume(summary)
+            return summary
         failure: Exception | None = None
         try:
-            await engine.run(capacity)
+            await engine.run()
         except Exception as stopped:
             failure = stopped
-        summary = write_run_folder(settings, ledger, engine.plan)
+        await site.aclose()
+        summary = finished.unwritten() or write_run_folder(settings, opened.ledger, engine.plan)
         if failure is not None:
             raise failure
+        finished.seal(summary)
     return summary
 
 
@@ -65,37 +118,70 @@ async def apreview(
 ) -> list[Outcome]:
     """Finish the first rows (`settings.limit`) and return how they ended, in input order.
 
-    What it buys stays in the run's ledger; the dataset in the run folder is left as it is.
+    What it buys stays in the run's ledger; the dataset in the run folder is left as it is. It is bought online, and at
+    that price, whatever the engine.
     """
-    async with _opened(settings, progress or Progress(), on_stop) as (ledger, engine, capacity):
-        await engine.run(capacity)
-        outcomes = [decode_outcome(body) for kind in ("pair", "reject") for body in ledger.outcomes(kind)]
+    settings = settings.model_copy(update={"engine": "here"})
+    async with _opened(settings, progress or Progress(), on_stop, open_parts, here) as (opened, engine, _):
+        await engine.run()
+        outcomes = [decode_outcome(body) for kind in ("pair", "reject") for body in opened.ledger.outcomes(kind)]
     return sorted(outcomes, key=lambda outcome: (outcome.source, outcome.source_index))
 
 
 @asynccontextmanager
 async def _opened(
-    settings: GenerateSettings, progress: Progress, on_stop: OnStop | None
-) -> AsyncIterator[tuple[Ledger, Engine[Pair], Callable[[], int]]]:
+    settings: GenerateSettings,
+    progress: Progress,
+    on_stop: OnStop | None,
+    open_endpoints: OpenEndpoints,
+    open_site: OpenSite,
+) -> AsyncIterator[tuple[Opened, Engine[Pair], Site[Pair]]]:
+    """A run and the engine that makes it in one pass."""
+    async with opened_run(settings, progress, open_endpoints) as opened, AsyncExitStack() as stack:
+        site = await open_site(opened)
+        stack.push_async_callback(site.aclose)
+        engine = engine_of(opened, site)
+        if on_stop is not None:
+            on_stop(engine.stop)
+        yield opened, engine, site
+
+
+@asynccontextmanager
+async def opened_run(
+    settings: GenerateSettings, progress: Progress, open_endpoints: OpenEndpoints = open_parts
+) -> AsyncIterator[Opened]:
     """Everything that a run needs, in the order in which mistakes are cheapest to find."""
     templates, constitution = templates_of(settings), constitution_of(settings)
     checker = Checker(settings.checker) if settings.checker else None
-    rows = read_input(settings)  # what does not exist is found out here
-    progress.total, progress.target_pairs = expected_rows(settings), settings.target_pairs
-    hygiene = Hygiene(near_duplicates=settings.near_duplicates, decontaminate=settings.decontaminate)
+    read_input(settings)  # what does not exist is found out here
+    input = input_of(settings)
+    total = known_total(settings.run_dir, input)
+    progress.total = expected_rows(settings) if total is None else total
+    progress.target_pairs = settings.target_pairs
+    hygiene = hygiene_of(settings)
     with Ledger.open(settings.run_dir, create=True) as ledger:
-        ledger.check_settings(identity(settings, templates, constitution))
+        ledger.check_settings(identity(settings, templates, constitution), alike)
         async with AsyncExitStack() as stack:
-            endpoints = await open_parts(settings, stack)
+            endpoints = await open_endpoints(settings, stack)
+            name_models(ledger, endpoints, progress)
             progress.gauges = gauges_of(endpoints)
-            plan = plan_of(
-                settings, templates=templates, constitution=constitution, endpoints=endpoints, secret=ledger.secret
+            opened = Opened(
+                settings=settings,
+                templates=templates,
+                constitution=constitution,
+                checker=checker,
+                hygiene=hygiene,
+                ledger=ledger,
+                endpoints=endpoints,
+                plan=plan_of(
+                    settings, templates=templates, constitution=constitution, endpoints=endpoints, secret=ledger.secret
+                ),
+                answers=answers_of(settings.max_cost, ledger, endpoints, progress),
+                progress=progress,
+                input=input,
             )
-            engine = _engine(settings, rows, hygiene, plan, checker, ledger, endpoints, progress)
-            if on_stop is not None:
-                on_stop(engine.stop)
             try:
-                yield ledger, engine, capacity_of(endpoints)
+                yield opened
             except EndpointUnusable as stopped:
                 kept = f"What was bought is in {settings.out}; the same command goes on from there."
                 raise EndpointUnusable(f"{stopped} {kept}") from stopped
@@ -142,30 +228,44 @@ def expected_rows(settings: GenerateSettings) -> int | None:
     )
 
 
-def _engine(
-    settings: GenerateSettings,
-    rows: Iterator[Row],
-    hygiene: Hygiene,
-    plan: Plan,
-    checker: Checker | None,
-    ledger: Ledger,
-    endpoints: dict[Part, Endpoint],
-    progress: Progress,
-) -> Engine[Pair]:
+def hygiene_of(settings: GenerateSettings) -> Hygiene:
+    """What refuses rows before anything is asked about them. It remembers those it has seen: one for each pass."""
+    return Hygiene(near_duplicates=settings.near_duplicates, decontaminate=settings.decontaminate)
+
+
+def engine_of(opened: Opened, site: Site[Pair]) -> Engine[Pair]:
+    """What drives the rows through one pass, from the first one on."""
+    settings, plan = opened.settings, opened.plan
     return Engine(
-        rows,
-        recipe=RECIPES[settings.recipe].run,
+        read_input(settings),
+        site=site,
         codec=Codec(encode_outcome, decode_outcome),
         plan=plan,
-        answers=answers_of(settings.max_cost, ledger, endpoints, progress),
-        ledger=ledger,
-        derivation=Derivation(
-            plan.gate, plan.allow_talk, PARSER, settings.max_attempts, checker.version if checker else None
-        ),
-        progress=progress,
-        refuse=hygiene.verdict,
+        ledger=opened.ledger,
+        derivation=derivation_of(opened),
+        progress=opened.progress,
+        refuse=opened.hygiene.verdict,
         target_pairs=settings.target_pairs,
-        checker=checker,
+    )
+
+
+def derivation_of(opened: Opened) -> Derivation:
+    """What outcomes come from besides the answers."""
+    plan, checker = opened.plan, opened.checker
+    return Derivation(
+        plan.gate, plan.allow_talk, PARSER, opened.settings.max_attempts, checker.version if checker else None
+    )
+
+
+def finished_of(opened: Opened) -> Finished:
+    """What is known of the run before its first row starts."""
+    return Finished(
+        opened.settings,
+        opened.ledger,
+        facts_of(opened.settings, opened.plan),
+        derivation=derivation_of(opened).text,
+        input=opened.input,
+        total=opened.progress.total,
     )
 
 

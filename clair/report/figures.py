@@ -1,15 +1,16 @@
-"""The figures of the charts, collected column by column in one pass.
+"""The figures of the charts, collected in one pass.
 
     collector = Collector()
-    collector.add_pairs({"word_similarity": [...], ...})
-    figures = collector.figures()
+    collector.add_pair(pair)
+    figures = collector.figures(audit)
 
 Whole pairs and step pairs are told apart by the caller: only whole pairs are added here, steps are counted. Memory:
-40 bytes per pair, so that quartiles are exact.
+32 bytes per pair, so that quartiles are exact.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from clair.dataset.audit import Audit, AuditFigures
-from clair.dataset.summary import Quartiles, Rejected, Sum, Total
+from clair.dataset.audit import AuditFigures
+from clair.dataset.quartiles import Quartiles
+from clair.dataset.summary import Rejected, Sum, Total
+from clair.records import Pair
 
 
 @dataclass(frozen=True)
@@ -105,25 +108,23 @@ class Figures:
 
 
 class Collector:
-    """Takes whole pairs and rejects in batches."""
+    """Takes whole pairs and rejects."""
 
     def __init__(self) -> None:
-        self.audit = Audit()
         self.step_pairs = 0
-        self._values: dict[str, list[Any]] = {axis.name: [] for axis in AXES}
+        self._values: dict[str, array[float]] = {axis.name: array("d") for axis in AXES}
         self._attempts: Counter[int] = Counter()
         self._protocols: Counter[str] = Counter()
         self._rejects: dict[tuple[str, str], tuple[int, Sum]] = {}
         self._cost = Sum()
 
-    def add_pairs(self, columns: Mapping[str, Any]) -> None:
-        """Whole pairs as lists by column: the figures of `AXES`, `attempts`, `protocol`, `cost_usd`."""
+    def add_pair(self, pair: Pair) -> None:
+        """One whole pair."""
         for name, held in self._values.items():
-            held.append(np.asarray(columns[name], dtype=np.float64))
-        self._attempts.update(columns["attempts"])
-        self._protocols.update(columns["protocol"])
-        for cost in columns["cost_usd"]:
-            self._cost.add(cost)
+            held.append(getattr(pair.contrast, name))
+        self._attempts[pair.spent.attempts] += 1
+        self._protocols[pair.protocol] += 1
+        self._cost.add(pair.spent.cost_usd)
 
     def add_reject(self, stage: str, reason: str, cost_usd: float | None) -> None:
         """One reject."""
@@ -132,16 +133,16 @@ class Collector:
         self._cost.add(cost_usd)
         self._rejects[stage, reason] = (rows + 1, cost)
 
-    def figures(self) -> Figures:
-        """The figures so far."""
+    def figures(self, audit: AuditFigures) -> Figures:
+        """The figures so far; `audit` is that of the same pairs."""
         rejects = [Rejected(*key, rows, cost.total().value) for key, (rows, cost) in self._rejects.items()]
-        distributions = tuple(distribution(axis, _joined(self._values[axis.name])) for axis in AXES)
+        distributions = tuple(distribution(axis, np.frombuffer(self._values[axis.name])) for axis in AXES)
         return Figures(
             pairs=self._attempts.total(),
             step_pairs=self.step_pairs,
             rejects=tuple(sorted(rejects, key=lambda it: (-it.rows, it.stage, it.reason))),
             distributions=distributions,
-            audit=self.audit.figures(),
+            audit=audit,
             attempts=dict(sorted(self._attempts.items())),
             protocols=dict(sorted(self._protocols.items())),
             cost_usd=self._cost.total(),
@@ -159,7 +160,3 @@ def distribution(axis: Axis, values: Any) -> Distribution:
     bins = bins[0 if axis.open_low else 1 : len(bins) if axis.open_high else len(bins) - 1]
     quartiles = Quartiles(*np.quantile(values, (0.25, 0.5, 0.75)).tolist()) if len(values) else None
     return Distribution(axis, tuple(bins), quartiles)
-
-
-def _joined(arrays: list[Any]) -> Any:
-    return np.concatenate(arrays) if arrays else np.empty(0)

@@ -1,32 +1,33 @@
-"""One streaming pass over the Parquet files of a run folder: its figures, and a sample of its rows.
+"""What the report shows of a run's rows, taken in one pass: figures, and a sample to browse.
 
-    scanned = scan(run_dir)
+    scanned = scan(run_dir)                 # from its Parquet files
     scanned.figures, scanned.pairs, scanned.rejects
 
-Needs no ledger: a folder that was published and downloaded again will do. A row group is the most that is held.
+    found = Scan()                          # or while the rows pass by on their way into these files
+    for outcome in outcomes: found.add(outcome)
+    scanned = found.scanned(audit)
+
+`scan` needs no ledger: a folder that was published and downloaded again will do. A row group is the most that is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import repeat
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from clair.dataset.reading import batches, require_run
-from clair.errors import UsageError
-from clair.report.figures import AXES, Collector, Figures
-from clair.report.rows import Row, island, pair_row, reject_row
+from clair.dataset.audit import Audit, AuditFigures
+from clair.dataset.reading import read_split, require_run
+from clair.dataset.schema import Kind, pair_values, reject_values
+from clair.records import Outcome, Pair, Reject
+from clair.report.figures import Collector, Figures
+from clair.report.rows import island, pair_row, reject_row
 from clair.report.sample import Sample
 
 PAIRS_SHOWN, PAIR_BYTES = 1_000, 6_000_000
 REJECTS_SHOWN, REJECT_BYTES = 100, 5_000_000
 """Of each reason, so that rare reasons can be looked at; the bytes are for all reasons together."""
+
+SPLITS: tuple[Kind, ...] = ("pairs", "rejects")
 
 
 @dataclass
@@ -38,6 +39,44 @@ class Scanned:
     rejects: dict[str, Sample] = field(default_factory=dict)
 
 
+class Scan:
+    """Takes all pairs in the order of their file, and all rejects in theirs."""
+
+    def __init__(self) -> None:
+        self._collector = Collector()
+        self._pairs = Sample(rows=PAIRS_SHOWN, size=PAIR_BYTES)
+        self._rejects: dict[str, Sample] = {}
+        self._rejected = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Take one row, steps of chains included."""
+        if isinstance(outcome, Pair):
+            self._add_pair(outcome)
+        else:
+            self._add_reject(outcome)
+
+    def _add_pair(self, pair: Pair) -> None:
+        number = self._pairs.seen + 1
+        # A step ranks with its whole pair, so that both are shown or none is.
+        self._pairs.offer(pair.parent_id or pair.id, lambda: island(pair_row(pair_values(pair), number)))
+        if pair.parent_id is None:
+            self._collector.add_pair(pair)
+        else:
+            self._collector.step_pairs += 1
+
+    def _add_reject(self, reject: Reject) -> None:
+        self._collector.add_reject(reject.stage, reject.reason, reject.spent.cost_usd)
+        self._rejected = number = self._rejected + 1
+        sample = self._rejects.setdefault(reject.reason, Sample(rows=REJECTS_SHOWN, size=REJECT_BYTES))
+        sample.offer(reject.id, lambda: island(reject_row(reject_values(reject), number)))
+
+    def scanned(self, audit: AuditFigures) -> Scanned:
+        """What was found. `audit` is that of the whole pairs."""
+        for sample in self._rejects.values():
+            sample.shrink(REJECT_BYTES // len(self._rejects))
+        return Scanned(self._collector.figures(audit), self._pairs, self._rejects)
+
+
 def scan(run_dir: Path) -> Scanned:
     """Read the splits of a run folder.
 
@@ -46,52 +85,10 @@ def scan(run_dir: Path) -> Scanned:
         ClairError: a file cannot be read.
     """
     require_run(run_dir)
-    collector = Collector()
-    pairs = Sample(rows=PAIRS_SHOWN, size=PAIR_BYTES)
-    rejects: dict[str, Sample] = {}
-    for batch in batches(run_dir, "pairs"):
-        _add_pairs(batch, collector, pairs)
-    for batch in batches(run_dir, "rejects"):
-        _add_rejects(batch, collector, rejects)
-    for sample in rejects.values():
-        sample.shrink(REJECT_BYTES // len(rejects))
-    return Scanned(collector.figures(), pairs, rejects)
-
-
-def _add_pairs(batch: pa.RecordBatch, collector: Collector, sample: Sample) -> None:
-    parents = batch.column("parent_id").to_pylist() if "parent_id" in batch.schema.names else repeat(None)
-    for place, (row_id, parent) in enumerate(zip(batch.column("id").to_pylist(), parents)):  # noqa: B905
-        # A step ranks with its whole pair, so that both are shown or none is.
-        sample.offer(parent or row_id, partial(_encoded, pair_row, batch, place, sample.seen + 1))
-    kept = batch
-    if "parent_id" in batch.schema.names:
-        kept = batch.filter(pc.is_null(batch.column("parent_id")))
-        collector.step_pairs += batch.num_rows - kept.num_rows
-    collector.add_pairs(
-        {axis.name: kept.column(axis.name).to_pylist() for axis in AXES}
-        | {name: kept.column(name).to_pylist() for name in ("attempts", "protocol", "cost_usd")}
-    )
-    texts = zip(kept.column("id").to_pylist(), _answers(kept, "chosen"), _answers(kept, "rejected"), strict=True)
-    for row_id, chosen, rejected in texts:
-        collector.audit.add_texts(row_id, chosen=chosen, rejected=rejected)
-
-
-def _add_rejects(batch: pa.RecordBatch, collector: Collector, samples: dict[str, Sample]) -> None:
-    columns = (batch.column(name).to_pylist() for name in ("id", "stage", "reason", "cost_usd"))
-    for place, (row_id, stage, reason, cost_usd) in enumerate(zip(*columns, strict=True)):
-        collector.add_reject(stage, reason, cost_usd)
-        sample = samples.setdefault(reason, Sample(rows=REJECTS_SHOWN, size=REJECT_BYTES))
-        number = sum(it.seen for it in samples.values()) + 1
-        sample.offer(row_id, partial(_encoded, reject_row, batch, place, number))
-
-
-def _answers(batch: pa.RecordBatch, name: str) -> list[str]:
-    """The texts of a column of answers. (`pyarrow.compute` would import pandas, which takes a second.)"""
-    texts: list[str] = batch.column(name).flatten().field("content").to_pylist()
-    if len(texts) != batch.num_rows:
-        raise UsageError(f"the column {name!r} holds answers that are not exactly one turn. Expected a run of clair.")
-    return texts
-
-
-def _encoded(shown: Callable[[Row, int], dict[str, Any]], batch: pa.RecordBatch, place: int, number: int) -> str:
-    return island(shown(batch.slice(place, 1).to_pylist()[0], number))
+    found, audit = Scan(), Audit()
+    for kind in SPLITS:
+        for outcome in read_split(run_dir, kind):
+            found.add(outcome)
+            if isinstance(outcome, Pair) and outcome.parent_id is None:
+                audit.add(outcome)
+    return found.scanned(audit.figures())

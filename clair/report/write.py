@@ -10,17 +10,17 @@ from typing import Any
 from clair.dataset.storage import replace_text
 from clair.errors import ClairError
 from clair.report.page import report_page
-from clair.report.scan import scan
+from clair.report.scan import Scanned, scan
 
 
-def write_report(run_dir: Path) -> Path:
+def write_report(run_dir: Path, scanned: Scanned | None = None) -> Path:
     """Write RUN/report.html in place of the one that is there; returns its path.
 
-    The same folder gives the same bytes. Raises UsageError if it is no run folder, ClairError if a file of it cannot
-    be read or the page cannot be written.
+    `scanned` is what `scan(run_dir)` would find, if that is known. The same folder gives the same bytes. Raises
+    UsageError if it is no run folder, ClairError if a file of it cannot be read or the page cannot be written.
     """
     path = Path(run_dir) / "report.html"
-    page = report_page(scan(Path(run_dir)), _run_json(Path(run_dir)))
+    page = report_page(scanned or scan(Path(run_dir)), _run_json(Path(run_dir)))
     try:
         replace_text(path, page)
     except OSError as error:

@@ -10,6 +10,8 @@
     attention    what a token of a packed row may see
     logps        log-probs and their gradient, without logits
     reference    log-probs of the reference model, once, on disk
+    readiness    everything before the first step
+    sharding     models that no process holds whole
     trainer      the Trainer
 
 Names are loaded on first use, so that importing `clair.train.options` needs no torch.

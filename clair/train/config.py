@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 
 from clair.errors import UsageError
 from clair.train.objectives import PairLoss
+from clair.train.sharding import check_settings
 
 CHECKPOINTING = next(
     name
@@ -51,6 +52,7 @@ class APOConfig(TrainingArguments):  # type: ignore[misc]
         if self.max_length < 2:
             raise UsageError(f"max_length must be at least 2 tokens, got {self.max_length!r}")
         self.remove_unused_columns = False
+        check_settings(self)
 
     def pair_loss(self, **changes: Any) -> PairLoss:
         """The loss these settings ask for. Raises UsageError."""

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 
 Objective = Literal["apo_zero", "apo_down", "dpo", "ipo", "sft", "kto", "apo_zero_unpaired"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
+CONFIGS = ("fsdp2", "zero2")
+"""Configurations for several GPUs that come with clair, in `configs/`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,10 @@ class TrainOptions:
     """Train a LoRA adapter of this rank in place of all weights."""
     load_in_4bit: bool = False
     """QLoRA: hold the frozen weights in 4 bits (needs `lora_rank`, CUDA and bitsandbytes)."""
+    sharding: str | None = None
+    """How several GPUs share one model: "fsdp2", "zero2", or a JSON file of transformers (FSDP) or DeepSpeed.
+
+    None: as `accelerate launch` was told; with neither, each process holds the whole model."""
 
     seed: int = 0
     eval_every: int | None = None

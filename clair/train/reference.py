@@ -37,12 +37,12 @@ def pair_key(pair: PairTokens) -> bytes:
     return digest.digest()[:16]
 
 
-def model_key(model: Any, *, numerics: str) -> str:
-    """Hex name of a reference: every parameter and buffer that is saved, the config, and how it is computed.
+def weights_key(model: Any) -> str:
+    """Hex digest of a reference: every parameter and buffer that is saved, and the config.
 
-    `numerics` names precision, kernel and device type. Of a LoRA model, only the base counts.
+    Of a LoRA model, only the base counts.
     """
-    digest = hashlib.sha256(f"{LAYOUT_VERSION} {numerics}".encode())
+    digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         if "lora_" in name:
             continue
@@ -52,7 +52,15 @@ def model_key(model: Any, *, numerics: str) -> str:
     unrelated = ("_name_or_path", "transformers_version", "use_cache", "dtype")
     config = {k: v for k, v in model.config.to_dict().items() if k not in unrelated}
     digest.update(repr(sorted(config.items())).encode())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()
+
+
+def model_key(weights: str, *, numerics: str) -> str:
+    """Hex name of a reference with these weights (`weights_key`) and the way it is computed.
+
+    `numerics` names precision, kernel and device type.
+    """
+    return hashlib.sha256(f"{LAYOUT_VERSION} {numerics} {weights}".encode()).hexdigest()[:32]
 
 
 def default_folder() -> Path:

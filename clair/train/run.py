@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from clair.errors import ClairError, UsageError
+from clair.train import sharding
 from clair.train.batching import PairDataset
 from clair.train.card import model_card
 from clair.train.config import CHECKPOINTING, APOConfig
@@ -81,6 +82,7 @@ def train(options: TrainOptions) -> TrainResult:
     if is_first and options.resume:
         _check_same(output, settings)
     args = arguments(options, n_pairs=len(data), on_gpu=on_gpu)
+    sharding.announce(args)
     model = load_model(options, on_gpu=on_gpu)
     if is_first:
         _check_disk(model, options)
@@ -150,6 +152,7 @@ def arguments(options: TrainOptions, *, n_pairs: int, on_gpu: bool) -> APOConfig
         disable_tqdm=True,
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
+        **sharding.settings(options.sharding),
     )
 
 
@@ -205,7 +208,7 @@ def _settings(options: TrainOptions, data: PairDataset) -> dict[str, Any]:
     """Everything that decides what is learned, as JSON values."""
     digest = hashlib.sha256(b"".join(pair_key(pair) for pair in data.pairs)).hexdigest()
     chosen = {k: v for k, v in asdict(options).items() if k not in _FREE_TO_CHANGE}
-    return {**chosen, "data_sha256": digest}
+    return {**chosen, "sharding": sharding.kind(options.sharding), "data_sha256": digest}
 
 
 def _check_same(output: Path, settings: dict[str, Any]) -> None:

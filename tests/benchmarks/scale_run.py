@@ -13,7 +13,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,8 +22,8 @@ from typing import Any
 from clair.api import run_async
 from clair.endpoints.charge import Allow, free
 from clair.endpoints.reply import Reply, parse_reply
-from clair.pipeline import run
 from clair.pipeline.progress import Progress
+from clair.pipeline.run import agenerate
 from clair.records import Message, Part
 from clair.settings import GenerateSettings, resolve
 from tests.servers import world
@@ -36,7 +36,8 @@ class Instant:
     """What the pipeline knows of an endpoint, with an answer that is there at once."""
 
     def __init__(self, model: str, concurrency: int) -> None:
-        self.model = self.identity = model
+        self.model = model
+        self.identity = self.where = f"{model}@http://localhost/v1"
         self.stats = SimpleNamespace(in_flight=0, limit=concurrency)
 
     def body(self, messages: Sequence[Message], sample_index: int) -> dict[str, object]:
@@ -56,6 +57,9 @@ class Instant:
 
     def drain(self) -> None:
         """Nothing waits here."""
+
+    def listen(self, note: Callable[[str], None]) -> None:
+        """There is nothing to note."""
 
 
 def rss_mb() -> float:
@@ -89,7 +93,6 @@ def main(prompts: str, out: str, concurrency: int) -> None:
     async def instant_parts(settings: GenerateSettings, stack: AsyncExitStack) -> dict[Part, Any]:
         return {"target": Instant("target", concurrency), "reviser": Instant("reviser", concurrency)}
 
-    run.open_parts = instant_parts  # type: ignore[assignment]
     settings = resolve(
         {"prompts": prompts, "out": out, "target": "m@http://localhost/v1", "reviser": "r@http://localhost/v1"}
     )
@@ -98,7 +101,7 @@ def main(prompts: str, out: str, concurrency: int) -> None:
     gc.set_threshold(50_000, 50, 100)  # as the command does
     began, cpu = time.monotonic(), time.process_time()
     with Curve(progress) as curve:
-        summary = run_async(run.agenerate(settings, progress=progress))
+        summary = run_async(agenerate(settings, progress=progress, open_endpoints=instant_parts))
     ended = time.monotonic()
     driven = next((at for at, rows, _ in curve.samples if rows == summary.rows), ended)
     print(

@@ -3,7 +3,7 @@
     @fuzz(raw=st.binary())
     def test_any_bytes(raw): ...
 
-CLAIR_FUZZ_SECONDS is the time for each target (2 by default, so that it runs with the tests), CLAIR_FUZZ_SEED the first
+CLAIR_FUZZ_SECONDS is the time for each target (1 by default, so that it runs with the tests), CLAIR_FUZZ_SEED the first
 seed: the same seed gives the same examples in the same order. One example may take `EXAMPLE_S` seconds of processor
 time; processor time, because the clock measures the machine's other work too. `test.target` is the plain hypothesis
 test, for `tests.chaos.guided`.
@@ -20,7 +20,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-SECONDS = float(os.environ.get("CLAIR_FUZZ_SECONDS", "2"))
+SECONDS = float(os.environ.get("CLAIR_FUZZ_SECONDS", "1"))
 SEED = int(os.environ.get("CLAIR_FUZZ_SEED", "0"))
 EXAMPLE_S = 5.0
 BATCH = 50

@@ -1,6 +1,7 @@
 """The machine under the run fails: disk, permissions, the ledger's last page, a rival process, the clock.
 
-Afterwards the same command ends complete, or says in one sentence why not and exits with 1. Real: all but the models.
+Afterwards the same command ends complete, or says in one sentence why not and exits with 1. Real: all but the models;
+whoever is attacked is a process of its own.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tests.chaos.attacks import (
     hostile_command,
     launch,
     refused_in_one_sentence,
+    run_here,
 )
 from tests.pipeline.test_crash import settle, wait_for_requests
 from tests.servers import world
@@ -112,7 +114,7 @@ def test_a_damaged_last_page_is_refused_or_does_not_matter(
     server, answered = shop
     run, copy = tmp_path / "run", tmp_path / "copy"
     command = hostile_command(world.write_prompts(tmp_path / "prompts.jsonl", ROWS), run, server)
-    assert finish(launch(command))[0] == 0
+    run_here(command)
     shutil.copytree(run, copy)
     asked = server.count
     size = (run / "ledger.sqlite").stat().st_size
@@ -175,7 +177,9 @@ def test_a_clock_that_is_set_back_again_and_again_changes_nothing(
     process.send_signal(signal.SIGINT)
     code, stderr = finish(process)
     assert code == 130, stderr
-    ends_whole(command, answered, lost=0, env=env)
+    code, stderr = finish(launch(command, env=env))
+    assert code == 0, stderr
+    assert_ended_whole(command, answered, lost=0)
     assert (tmp_path / "set-back").exists()
 
 
@@ -194,16 +198,13 @@ time.time_ns = lambda: int(set_back() * 1e9)
 """
 
 
-def ends_whole(
-    command: list[str],
-    answered: Counter[str],
-    *,
-    lost: int = IN_FLIGHT,
-    env: dict[str, str] | None = None,
-) -> None:
+def ends_whole(command: list[str], answered: Counter[str], *, lost: int = IN_FLIGHT) -> None:
     """The same command again completes the run; at most `lost` answers have been bought twice."""
-    code, stderr = finish(launch(command, env=env))
-    assert code == 0, stderr
+    run_here(command)
+    assert_ended_whole(command, answered, lost=lost)
+
+
+def assert_ended_whole(command: list[str], answered: Counter[str], *, lost: int) -> None:
     assert_whole(Path(command[command.index("-o") + 1]), ROWS)
     assert bought_twice(answered) <= lost
 

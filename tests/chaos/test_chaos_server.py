@@ -40,7 +40,10 @@ def test_a_hostile_server_costs_patience_and_nothing_else(tmp_path: Path, seed: 
     prompts = world.write_prompts(tmp_path / "prompts.jsonl", ROWS)
     hostile = Hostile(seed, share=0.3)
     with ChatServer(hostile.answer, models=("target", "reviser"), latency_s=0.01, keep_bodies=False) as server:
-        complete(hostile_command(prompts, tmp_path / "run", server))
+        command = hostile_command(prompts, tmp_path / "run", server)
+        code, stderr = finish(launch(command))
+        assert code == 0, stderr
+        complete(command)
     assert_whole(tmp_path / "run", ROWS)
     assert set(hostile.answered.values()) == {1}
     assert len(hostile.met) >= 8, "the seed is too kind"

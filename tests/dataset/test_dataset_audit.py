@@ -10,8 +10,8 @@ from dataset_examples import pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clair.dataset.audit import Audit, AuditFigures, Counted, LengthBias, counted_quartiles
-from clair.dataset.summary import Quartiles
+from clair.dataset.audit import Audit, AuditFigures, Counted, LengthBias
+from clair.dataset.quartiles import Quartiles, counted_quartiles
 
 
 def audit_of(*texts, **options):

@@ -35,7 +35,7 @@ def make_run(run_dir, pairs, rejects, facts=FACTS, **sizes):
     write_split(tally.watch(pairs), run_dir, "pairs", **sizes)
     write_split(tally.watch(rejects), run_dir, "rejects")
     summary = tally.summary(facts)
-    write_card(run_dir, summary)
+    write_card(run_dir, summary, tally.examples())
     write_run_json(run_dir, summary)
     (run_dir / "ledger.sqlite").write_bytes(b"SQLite format 3\0")
     (run_dir / "report.html").write_text("<p>")
@@ -158,7 +158,9 @@ def test_the_body_tells_how_the_data_were_made(tmp_path):
         "https://arxiv.org/abs/2408.06266",
     ):
         assert expected in text
-    assert text == card(tmp_path, summary)
+    tally = Tally()
+    assert list(tally.watch([pair(2), pair(1)]))
+    assert text == card(tmp_path, summary, tally.examples())
     for column in PAIR_COLUMNS + REJECT_COLUMNS:
         assert f"| `{column.name}` |" in text
 

@@ -131,7 +131,7 @@ def hostile_card(tmp_path: Path, monkeypatch) -> str:
     tally = Tally()
     write_split(tally.watch(made), tmp_path / "run", "pairs")
     write_split(tally.watch([reject(9)]), tmp_path / "run", "rejects")
-    return write_card(tmp_path / "run", tally.summary(facts)).read_text(encoding="utf-8")
+    return write_card(tmp_path / "run", tally.summary(facts), tally.examples()).read_text(encoding="utf-8")
 
 
 def test_a_hostile_pair_changes_nothing_in_the_card(hostile_card, tmp_path):

@@ -11,8 +11,9 @@ from dataset_examples import CONTRAST, FACTS, pair, reject
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clair.dataset.quartiles import Quartiles, quartiles
 from clair.dataset.run_json import installed_versions, run_dict, run_json, without_passwords, write_run_json
-from clair.dataset.summary import Lengths, Quartiles, Rejected, StageSpent, Tally, Total, quartiles
+from clair.dataset.summary import Lengths, Rejected, StageSpent, Tally, Total
 from clair.records import Spent
 
 

@@ -6,18 +6,26 @@ from clair.endpoints.breaker import Breaker
 
 
 def fail(breaker: Breaker, *times: float, took_s: float = 1.0, open_requests: int = 0) -> list[bool]:
-    return [
-        breaker.failed(t, started_at=t - took_s, open_requests=open_requests, detail="HTTP 500: x") is not None
-        for t in times
-    ]
+    given_up = []
+    for t in times:
+        breaker.failed(t, started_at=t - took_s, open_requests=open_requests, detail="HTTP 500: x")
+        given_up.append(breaker.why is not None)
+    return given_up
+
+
+def reject(breaker: Breaker, times: int) -> list[bool]:
+    given_up = []
+    for _ in range(times):
+        breaker.rejected("HTTP 400: x")
+        given_up.append(breaker.why is not None)
+    return given_up
 
 
 def test_opens_after_the_set_time_without_success() -> None:
     breaker = Breaker(120)
     assert fail(breaker, 0, 30, 60, 90, 119) == [False] * 5
-    assert breaker.failed(121, started_at=120, open_requests=0, detail="HTTP 500: x") == (
-        "no request succeeded for 121 s (6 failed); the last one: HTTP 500: x"
-    )
+    assert fail(breaker, 121) == [True]
+    assert breaker.why == "no request succeeded for 121 s (6 failed); the last one: HTTP 500: x"
 
 
 def test_a_success_starts_the_count_again() -> None:
@@ -44,10 +52,19 @@ def test_stalls_that_take_the_whole_timeout_count_in_full() -> None:
 
 def test_a_server_that_never_accepted_anything_is_given_up() -> None:
     breaker = Breaker(120)
-    assert [breaker.rejected("HTTP 400: x") is not None for _ in range(50)] == [False] * 49 + [True]
+    assert reject(breaker, 50) == [False] * 49 + [True]
+    assert breaker.why == "the first 50 requests were all refused; the last one: HTTP 400: x"
 
 
 def test_a_server_that_accepted_something_may_refuse_as_much_as_it_likes() -> None:
     breaker = Breaker(120)
     breaker.succeeded()
-    assert not any(breaker.rejected("HTTP 400: x") for _ in range(500))
+    assert not any(reject(breaker, 500))
+
+
+def test_what_no_request_could_change_gives_it_up_at_once_and_a_success_takes_it_back() -> None:
+    breaker = Breaker(120)
+    breaker.refused("HTTP 401: x")
+    assert breaker.why == "HTTP 401: x"
+    breaker.succeeded()
+    assert breaker.why is None

@@ -89,9 +89,9 @@ async def press(server: RateLimitedServer) -> None:
     await asyncio.gather(*callers, return_exceptions=True)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("burst_s", [0.5, 1.0])
-@pytest.mark.parametrize("latency_s", [0.5, 1.0])
+@pytest.mark.parametrize("latency_s", [0.3, 0.5, 1.0, 2.0])
 def test_ten_seconds_after_each_step_nine_tenths_of_the_new_capacity_are_used(
     latency_s: float, burst_s: float, seed: int
 ) -> None:

@@ -20,6 +20,16 @@ async def model_of(text: str, **env: str) -> str:
     return endpoint.model
 
 
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+async def text_of(endpoint: Endpoint) -> str:
+    body = endpoint.body(({"role": "user", "content": "hi"},), 0)
+    return (await endpoint.complete(body)).completion.text
+
+
 async def refusal(text: str, **env: str) -> str:
     with pytest.raises(EndpointUnusable) as caught:
         await model_of(text, **env)
@@ -94,17 +104,42 @@ async def test_a_server_that_repeats_the_key_does_not_make_us_repeat_it() -> Non
 
 
 async def test_nothing_listening_says_where() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
+    port = unused_port()
     says = await refusal(f"m@http://127.0.0.1:{port}/v1")
     assert says.startswith(f"Nothing answers at http://127.0.0.1:{port}/v1 (")
 
 
-async def test_one_dead_replica_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
+async def test_a_dead_replica_is_named_and_left_out() -> None:
+    dead = f"http://127.0.0.1:{unused_port()}/v1"
+    notes: list[str] = []
     with ChatServer() as server:
-        assert f"127.0.0.1:{port}" in await refusal(f"m@{server.base_url},http://127.0.0.1:{port}/v1")
+        endpoint = await Endpoint.connect(parse_spec(f"m@{dead},{server.base_url}", env={}), env={})
+        endpoint.listen(notes.append)
+        texts = [await text_of(endpoint) for _ in range(3)]
+        await endpoint.aclose()
+    assert texts == ["HI"] * 3
+    assert [note.startswith(f"Nothing answers at {dead} (") for note in notes] == [True]
+    assert notes[0].endswith("? It is left out until it answers.")
+
+
+async def test_replicas_that_are_all_dead_are_refused() -> None:
+    urls = [f"http://127.0.0.1:{unused_port()}/v1" for _ in range(2)]
+    assert (await refusal(f"m@{','.join(urls)}")).startswith(f"Nothing answers at {urls[0]} (")
+
+
+async def test_a_replica_that_serves_something_else_is_a_mistake_in_the_urls() -> None:
+    with ChatServer(models=("m",)) as one, ChatServer(models=("n",)) as other:
+        both = f"{one.base_url},{other.base_url}"
+        assert f"{other.base_url} does not serve 'm'" in await refusal(f"m@{both}")
+        assert f"{one.base_url} serves 'm' and {other.base_url} serves 'n'" in await refusal(both)
+    with ChatServer() as one, ChatServer(api_key="right") as other:
+        assert f"{other.base_url} asks for an API key" in await refusal(f"m@{one.base_url},{other.base_url}")
+
+
+async def test_the_model_of_replicas_is_the_one_that_they_serve() -> None:
+    with ChatServer(models=("x",)) as one, ChatServer(models=("x",)) as other:
+        assert await model_of(f"{one.base_url},{other.base_url}") == "x"
+        assert await model_of(f"{one.base_url},http://127.0.0.1:{unused_port()}/v1") == "x"
 
 
 async def test_a_web_page_instead_of_an_api() -> None:

@@ -46,7 +46,7 @@ def make_run(
     write_split(tally.watch(pairs), run_dir, "pairs", **sizes)
     write_split(tally.watch(rejects), run_dir, "rejects")
     summary = tally.summary(replace(facts, settings={**SETTINGS, **(settings or {})}))
-    write_card(run_dir, summary)
+    write_card(run_dir, summary, tally.examples())
     write_run_json(run_dir, summary)
     for name in ("ledger.sqlite", "ledger.lock", "prompts.jsonl", "notes.txt", ".writing-run.json", "data/x.csv"):
         (run_dir / name).write_text("stays at home")

@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clair.dataset.summary import Quartiles, Rejected, Total
+from clair.dataset.audit import Audit
+from clair.dataset.quartiles import Quartiles
+from clair.dataset.summary import Rejected, Total
+from clair.records import Spent
 from clair.report.charts import bin_name, described, histogram, position
 from clair.report.figures import AXES, Axis, Bin, Collector, distribution
 from clair.report.markup import html
+from tests.dataset.dataset_examples import pair
 
 SIMILARITY, EDITS, RATIO, PREFIX = AXES
+AUDIT = Audit().figures()
 
 
 def counts(axis, values):
@@ -70,14 +75,12 @@ def test_a_value_beyond_the_axis_stands_in_the_open_column():
 
 def test_rows_are_whole_pairs_and_rejects():
     collector = Collector()
-    names = [axis.name for axis in AXES]
-    collector.add_pairs(
-        {name: [0.5, 1.0] for name in names} | {"attempts": [1, 3], "protocol": ["edits"] * 2, "cost_usd": [0.5, 0.25]}
-    )
+    collector.add_pair(pair(1, spent=Spent(attempts=1, cost_usd=0.5)))
+    collector.add_pair(pair(2, spent=Spent(attempts=3, cost_usd=0.25)))
     collector.step_pairs = 4
     for reason, cost in (("too_different", 1.0), ("unchanged", 0.25), ("unchanged", 2.0)):
         collector.add_reject("gate", reason, cost)
-    figures = collector.figures()
+    figures = collector.figures(AUDIT)
     assert (figures.rows, figures.pairs, figures.step_pairs, figures.rejected) == (5, 2, 4, 3)
     assert figures.rejects == (Rejected("gate", "unchanged", 2, 2.25), Rejected("gate", "too_different", 1, 1.0))
     assert (figures.attempts, figures.protocols) == ({1: 1, 3: 1}, {"edits": 2})
@@ -86,8 +89,7 @@ def test_rows_are_whole_pairs_and_rejects():
 
 def test_a_cost_that_is_unknown_anywhere_makes_the_cost_of_a_pair_unknown():
     collector = Collector()
-    columns = {axis.name: [1.0] for axis in AXES}
-    collector.add_pairs(columns | {"attempts": [1], "protocol": ["edits"], "cost_usd": [0.5]})
+    collector.add_pair(pair(1))
     collector.add_reject("gate", "unchanged", None)
-    assert collector.figures().cost_usd == Total(0.5, 1)
-    assert collector.figures().cost_per_pair_usd is None
+    assert collector.figures(AUDIT).cost_usd == Total(0.5, 1)
+    assert collector.figures(AUDIT).cost_per_pair_usd is None

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from clair.dataset.audit import Counted
+from clair.dataset.quartiles import Quartiles
 from clair.dataset.schema import PAIR_SCHEMA
-from clair.dataset.summary import Quartiles, Rejected
+from clair.dataset.summary import Rejected
 from clair.dataset.writer import write_split
 from clair.errors import ClairError, UsageError
 from clair.report import scan as scanning

@@ -250,9 +250,15 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--words", type=int, default=0, help="answer with so many words instead of the echo")
+    parser.add_argument("--slots", type=int, default=0, help="serve so many at once, and refuse others with 429")
     options = parser.parse_args()
     text = " ".join(f"word{i}" for i in range(options.words))
-    answer: Answer = (lambda _: text) if options.words else echo
+
+    def answer(body: Body) -> str | Fault:
+        if options.slots and server.in_flight >= options.slots:
+            return error(429)
+        return text if options.words else echo(body)
+
     with ChatServer(answer, latency_s=options.latency, keep_bodies=False, port=options.port) as server:
         print(server.base_url, flush=True)
         with contextlib.suppress(KeyboardInterrupt):

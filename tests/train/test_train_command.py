@@ -80,24 +80,36 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, model: Path) -> N
     assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
-def test_torchrun_with_two_processes_gives_the_same_model_and_one_summary(tmp_path: Path, model: Path) -> None:
+LAUNCHERS = {
+    "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "clair"],
+    "accelerate": ["-m", "accelerate.commands.launch", "--config_file", "fsdp2.yaml", "--num_processes=2",
+                   str(HERE / "cpu_shards.py")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_give_the_same_model_and_one_summary(tmp_path: Path, model: Path, launcher: str) -> None:
+    """torchrun: the command as typed. accelerate: with the printed FSDP configuration, on CPUs (`cpu_shards.py`)."""
+    printed = CliRunner().invoke(main, ["train-apo", "--print-config", "fsdp2"])
+    (tmp_path / "fsdp2.yaml").write_text(printed.stdout)
     data = lines(tmp_path / "pairs.jsonl", chat_rows(8))
-    arguments = [
-        "-m", "clair", "train-apo", str(data), "--model", str(model), "--pairs-per-step", "4", "--epochs", "1",
-        "--learning-rate", "1e-3", "--reference-cache", str(tmp_path / "cache"), "--json",
-    ]  # fmt: skip
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    for name, start in (("one", []), ("two", launcher)):
-        done = subprocess.run(
-            [sys.executable, *start, *arguments, "-o", str(tmp_path / name)],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])},
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert json.loads(done.stdout)["steps"] == 2
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert train_apo(data, model, "--learning-rate", "1e-3").exit_code == 0
+    done = subprocess.run(
+        [sys.executable, *LAUNCHERS[launcher], "train-apo", str(data), "--model", str(model), "--pairs-per-step", "4",
+         "--epochs", "1", "--learning-rate", "1e-3", "--reference-cache", str(tmp_path / "cache"), "--json",
+         "-o", str(tmp_path / "two")],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])},
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    summary = json.loads(done.stdout)
+    assert (summary["steps"], summary["reference_rows"]) == (2, 0)
+    sharded = any(path.is_dir() for path in (tmp_path / "two" / "checkpoints" / "checkpoint-2").iterdir())
+    assert sharded == (launcher == "accelerate")
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("out", "two"))
     assert one.keys() == two.keys()
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5

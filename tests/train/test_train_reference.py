@@ -11,7 +11,7 @@ from tiny_models import tiny_model
 
 from clair.train import reference
 from clair.train.layout import PairTokens
-from clair.train.reference import model_key, pair_key
+from clair.train.reference import model_key, pair_key, weights_key
 
 PAIR = PairTokens((1, 2), (3, 4), (5,))
 LOGPS = {
@@ -28,12 +28,13 @@ def test_a_pair_is_known_by_its_tokens_and_their_places() -> None:
 
 def test_a_model_is_known_by_its_weights_and_numerics() -> None:
     model = tiny_model()
-    key = model_key(model, numerics="sdpa float32 cpu")
-    assert key == model_key(tiny_model(), numerics="sdpa float32 cpu")
-    assert key != model_key(model, numerics="varlen bfloat16 cuda")
+    weights = weights_key(model)
+    assert weights == weights_key(tiny_model())
+    assert model_key(weights, numerics="sdpa float32 cpu") == model_key(weights, numerics="sdpa float32 cpu")
+    assert model_key(weights, numerics="sdpa float32 cpu") != model_key(weights, numerics="varlen bfloat16 cuda")
     with torch.no_grad():
         model.lm_head.weight[0, 0] += 1e-3
-    assert key != model_key(model, numerics="sdpa float32 cpu")
+    assert weights != weights_key(model)
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -41,10 +42,10 @@ def test_an_adapter_does_not_change_the_reference() -> None:
     """Rank and initial values of a LoRA adapter are no part of the key: the reference is the base model."""
     from peft import LoraConfig, get_peft_model
 
-    key = model_key(tiny_model(), numerics="n")
+    key = weights_key(tiny_model())
     for rank in (2, 4):
         adapted = get_peft_model(tiny_model(), LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM"))
-        assert model_key(adapted.get_base_model(), numerics="n") == key
+        assert weights_key(adapted.get_base_model()) == key
 
 
 def test_what_is_stored_is_found_again(tmp_path: Path) -> None:

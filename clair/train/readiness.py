@@ -1,0 +1,238 @@
+"""What an `APOTrainer` does before its first step: choose the layout, check it, find the reference log-probs.
+
+A model that every process holds whole is made ready before the Trainer wraps it. A sharded one (`sharding.py`) is
+made ready after that, when training begins: no process could hold it, and the reference must be computed with the
+arithmetic of the policy. Only its weights are hashed before, while the first process has them all; so the reference
+of a sharded run is found in the cache like any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import TrainerCallback
+
+from clair.errors import ClairError, UsageError
+from clair.train import attention, probe, reference
+from clair.train.batching import Collator, PairDataset
+from clair.train.layout import PairTokens, Row
+from clair.train.logps import prepare
+
+logger = logging.getLogger(__name__)
+
+START_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.02, torch.float16: 0.01}
+"""Largest difference of a completion's mean log-prob per token between policy and reference before training."""
+_REFERENCE_WINDOW = 512
+_Found = TypeVar("_Found")
+
+
+class Readiness:
+    """The start of an `APOTrainer`; the attributes declared here are the trainer's."""
+
+    args: Any
+    accelerator: Any
+    model: Any
+    state: Any
+    train_dataset: PairDataset
+    eval_dataset: Any
+    collator: Collator
+    reference_rows: int
+    is_fsdp_enabled: bool
+    is_deepspeed_enabled: bool
+    _spare_row: Row | None = None
+    _ready = False
+    _weights: str | None = None
+    _at_reference = False
+
+    @property
+    def causal_model(self) -> Any:
+        """The causal language model inside of wrappers and adapters."""
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether FSDP or DeepSpeed wraps the model, so that the processes must run equally many rows."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def look_at_weights(self) -> None:
+        """Name the reference after the weights given; once, and before they are sharded."""
+        if self._weights is None:
+            model = self.model
+            adapters = [p for n, p in model.named_parameters() if "lora_B" in n]
+            found = self._from_first(
+                lambda: (reference.weights_key(self.causal_model), not any(bool(p.any()) for p in adapters))
+            )
+            self._weights, self._at_reference = found
+
+    def get_ready(self) -> None:
+        """Choose and check the layout and attach the reference log-probs; once. The weights are those given."""
+        if self._ready:
+            return
+        self.look_at_weights()
+        with self._eval_mode():
+            self._choose_layout()
+            shortest = min(self.train_dataset.pairs, key=lambda pair: pair.tree_length)
+            nothing = np.zeros(shortest.listed_length, dtype=np.float32)
+            self._spare_row = self.collator.rows([shortest], [nothing])[0]
+            for data in (self.train_dataset, self.eval_dataset):
+                for dataset in data.values() if isinstance(data, dict) else [data]:
+                    if dataset is not None and not dataset.has_reference:
+                        self._attach_reference(dataset)
+        self._ready = True
+
+    def _from_first(self, compute: Callable[[], _Found]) -> _Found:
+        """What `compute` gives in the first process, in every process."""
+        found: list[Any] = [compute() if self.args.process_index == 0 else None]
+        if self.args.world_size > 1:
+            broadcast_object_list(found)
+        value: _Found = found[0]
+        return value
+
+    def _most(self, count: int) -> int:
+        """The largest `count` of all processes."""
+        if self.args.world_size == 1:
+            return count
+        return int(self.accelerator.gather(torch.tensor([count], device=self.args.device)).max())
+
+    @contextlib.contextmanager
+    def _eval_mode(self) -> Iterator[None]:
+        was_training = self.model.training
+        self.model.eval()
+        with torch.no_grad(), contextlib.nullcontext() if self.is_sharded else self.accelerator.autocast():
+            yield
+        self.model.train(was_training)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Precision of the forward pass."""
+        if self.args.bf16:
+            return torch.bfloat16
+        if self.args.fp16:
+            return torch.float16
+        dtype: torch.dtype = next(p.dtype for p in self.model.parameters() if p.is_floating_point())
+        return dtype
+
+    @property
+    def _owns_its_gradients(self) -> bool:
+        """One process, nothing sharded, no loss scaling: nobody waits for a gradient to be handed on."""
+        return self.args.world_size == 1 and not (self.is_sharded or self.args.fp16)
+
+    def _choose_layout(self) -> None:
+        model, device = self.causal_model, self.args.device
+        half = self._dtype != torch.float32
+        backend, why = attention.choose(model, device=device, half=half, max_length=self.args.max_length)
+        if self.args.layout != "auto":
+            backend, why = self.args.layout, "as set"
+        own_attention = model.config._attn_implementation
+        tolerance = probe.TOLERANCE[self._dtype]
+        for candidate in dict.fromkeys((backend, "padded")):
+            model.set_attn_implementation(own_attention if candidate == "padded" else attention.NAME)
+            prepare(model, backend=candidate, add_in_place=self._owns_its_gradients)
+            self.collator.backend = candidate
+            try:
+                gap = probe.difference(self.model, self.collator, self.train_dataset.pairs, device)
+            except attention.CannotFollow as error:
+                gap, why = math.inf, str(error)
+            if gap <= tolerance:
+                log = logger.warning if candidate == "padded" and self.args.layout == "auto" else logger.info
+                log("layout: %s (%s); largest difference to single sequences %.1e nats", candidate, why, gap)
+                return
+            why = f"{why}; with {candidate} a log-prob was off by {gap:.2g} nats"
+        raise ClairError(
+            f"the log-probs computed for {model.config.model_type} differ from the model's own by {gap:.2g} nats "
+            f"(allowed {tolerance}); this architecture cannot be trained with clair"
+        )
+
+    def _attach_reference(self, dataset: PairDataset) -> None:
+        folder = Path(self.args.reference_cache) if self.args.reference_cache else reference.default_folder()
+        assert self._weights is not None
+        sharded = " sharded" if self.is_sharded and self._dtype != torch.float32 else ""
+        numerics = f"{self.collator.backend} {self._dtype} {self.args.device.type}{sharded}"
+        name = reference.model_key(self._weights, numerics=numerics)
+        pairs = dataset.scored_pairs()
+        known = self._from_first(lambda: reference.load(folder, name))
+        todo = reference.missing(pairs, known)
+        logger.info("reference log-probs: %d of %d pairs are cached", len(pairs) - len(todo), len(pairs))
+        if todo:
+            if self.is_sharded and self.state.global_step and not hasattr(self.model, "disable_adapter"):
+                raise ClairError(
+                    f"the reference log-probs of {len(todo)} pairs are not in {folder}, and a sharded run cannot "
+                    "compute them after its checkpoint is loaded; give the cache of its start, or a new folder"
+                )
+            known |= self._reference_logps(todo)
+            if self.args.should_save:
+                try:
+                    reference.store(folder, name, known)
+                except (OSError, SafetensorError) as error:
+                    logger.warning("the reference cache cannot be written to %s: %s", folder, error)
+        dataset.attach(known)
+
+    def _reference_logps(self, pairs: Sequence[PairTokens]) -> dict[bytes, reference.Logps]:
+        """Log-probs of the listed tokens of each pair under the reference; the ranks share the work."""
+        mine = pairs[self.args.process_index :: self.args.world_size]
+        model = self.accelerator.unwrap_model(self.model)
+        found: list[tuple[bytes, reference.Logps]] = []
+        windows = [mine[i : i + _REFERENCE_WINDOW] for i in range(0, len(mine), _REFERENCE_WINDOW)]
+        rows = sum(len(self.collator.groups(window)) for window in windows)
+        spare = self._most(rows) - rows if self.is_sharded else 0
+        done = 0
+        without_adapter = model.disable_adapter if hasattr(model, "disable_adapter") else contextlib.nullcontext
+        with without_adapter():
+            for window in windows:
+                for members, row in zip(self.collator.groups(window), self.collator.rows(window), strict=True):
+                    logps = model(row=row.to(self.args.device))["logps"].float().cpu().numpy()
+                    starts = (0, *row.bounds[:-1])
+                    values = [logps[a:b].copy() for a, b in zip(starts, row.bounds, strict=True)]
+                    found += zip((reference.pair_key(window[i]) for i in members), values, strict=True)
+                done += len(window)
+                logger.info("reference log-probs: %d of %d pairs", done, len(mine))
+            for _ in range(spare):
+                assert self._spare_row is not None
+                model(row=self._spare_row.to(self.args.device))
+        self.reference_rows += rows
+        if self.args.world_size > 1:
+            found = gather_object(found)
+        return dict(found)
+
+    def _attach_late(self, dataset: PairDataset) -> None:
+        if self.state.global_step and not hasattr(self.model, "disable_adapter"):
+            raise UsageError("pass the evaluation data when the trainer is made: its reference is the untrained model")
+        with self._eval_mode():
+            self._attach_reference(dataset)
+
+    def _check_start(self, row: Row, sums: Tensor) -> None:
+        """Before any update policy and reference are one model; anything else means that their inputs differ."""
+        if self.state.global_step or not self._at_reference:
+            return
+        assert row.reference is not None
+        ratio = (sums - (row.branches * row.reference).sum(1)) / row.lengths.clamp(min=1)
+        worst = float(ratio.abs().nan_to_num(nan=math.inf).max())
+        if worst > START_TOLERANCE[self._dtype]:
+            cache = self.args.reference_cache or reference.default_folder()
+            raise ClairError(
+                f"before training, policy and reference differ by {worst:.2g} nats per token; the loss would start "
+                f"from a wrong place. Delete the reference cache {cache} "
+                "and try again; if it stays, this model is not deterministic"
+            )
+
+
+class ReadyCallback(TrainerCallback):  # type: ignore[misc]
+    """Makes a sharded trainer ready when training begins; the others already are."""
+
+    def __init__(self, trainer: Readiness) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        del args, state, control, kwargs
+        self.trainer.get_ready()
