@@ -217,7 +217,7 @@ class Controller:
 
 
 class _ThroughputGate:
-    """Closes while a larger limit brings no more answers per second. A round is the limit's number of answers or more."""
+    """Closes while a larger limit brings no more answers per second. A round is so many answers as the limit."""
 
     def __init__(self) -> None:
         self.is_closed = False

@@ -1,12 +1,13 @@
 """`--engine ray` beside one process on this machine: throughput, and what a row costs the driver and a worker.
 
 A machine is one of Ray's simulation (`tests.engines.ray.nodes`), so driver, workers, Ray and the models' server share
-this machine's cores: with two of them, more workers cannot be faster. The CPU times are what counts: a driver's CPU
+this machine's cores: with two of them, more workers are hardly faster. The CPU times are what counts: a driver's CPU
 per row bounds what any number of machines can do, a worker's says how many workers it takes to get there.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -14,54 +15,50 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from tests.benchmarks.measure import Cost, run, server, table
+from tests.benchmarks.measure import run, server, table
 from tests.engines.ray.nodes import Nodes
 from tests.servers.world import write_prompts
 
 ROWS = int(os.environ.get("CLAIR_RAY_ROWS", "4000"))
 MACHINES = 16
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+HEADER = ("rows/s while driven", "CPU ms/row", "on its main thread", "CPU ms/row of workers", "writing files, ms/row")
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         prompts = write_prompts(Path(folder, "prompts.jsonl"), ROWS)
-        one = write_prompts(Path(folder, "one.jsonl"), 1)
         with server("tests.servers.world", "--latency", "0.05") as url:
-            alone = _per_row(*(_generate(file, url, Path(folder, file.stem)) for file in (prompts, one)))
-            rows: list[tuple[object, ...]] = [("one process", *alone, None)]
+            rows = [("one process", *_measured(prompts, Path(folder, "here"), url))]
             for workers in (1, 2):
-                rows.append((f"{workers} worker{'s' * (workers > 1)}", *_on_ray(prompts, one, url, workers)))
-    table((f"{ROWS:,} rows, 50 ms latency", "rows/s", "CPU ms/row of the command", "CPU ms/row of workers"), rows)
-    driver_ms, worker_ms = (float(str(cell)) for cell in rows[1][2:])
-    bound, each = 1000 / driver_ms, 1000 / worker_ms
-    print(f"\nworked out: a worker with a core to itself {each:,.0f} rows/s, a driver with one {bound:,.0f} rows/s;")
-    print(f"{MACHINES} machines with one worker each: {min(bound, MACHINES * each):,.0f} rows/s")
+                with Nodes(workers) as nodes:
+                    out = Path(folder, f"there-{workers}")
+                    found = _measured(prompts, out, url, nodes.address, str(workers))
+                rows.append((f"{workers} worker{'s' * (workers > 1)}", *found))
+    table((f"{ROWS:,} rows, 50 ms latency", *HEADER), rows)
+    _work_out(driver_ms=rows[-1][2], main_ms=rows[-1][3], worker_ms=rows[-1][4])
 
 
-def _on_ray(prompts: Path, one: Path, url: str, workers: int) -> tuple[float, float, float]:
-    with Nodes(workers) as nodes:
-        ray = ("--engine", "ray", "--address", nodes.address, "--workers", str(workers))
-        idle = _generate(one, url, one.parent / f"one-{workers}", *ray)
-        with WorkerTime() as time:
-            busy = _generate(prompts, url, prompts.parent / f"run-{workers}", *ray)
-    return (*_per_row(busy, idle), time.cpu_s * 1000 / ROWS)
+def _work_out(*, driver_ms: float, main_ms: float, worker_ms: float) -> None:
+    each, lowest, highest = 1000 / worker_ms, 1000 / driver_ms, 1000 / main_ms
+    print(f"\nworked out: a worker with a core to itself drives {each:,.0f} rows/s; a driver hands out {lowest:,.0f}")
+    print(f"rows/s on one core, and up to {highest:,.0f} with cores for its ledger's and Ray's threads.")
+    print(f"{MACHINES} machines with one worker each: {min(MACHINES * each, lowest):,.0f}", end=" to ")
+    print(f"{min(MACHINES * each, highest):,.0f} rows/s, as the driver's machine has cores.")
 
 
-def _per_row(busy: Cost, idle: Cost) -> tuple[float, float]:
-    """Rows a second once everything is up, and the CPU of the command for each, in ms."""
-    return (ROWS / (busy.wall_s - idle.wall_s), (busy.cpu_s - idle.cpu_s) * 1000 / ROWS)
-
-
-def _generate(prompts: Path, url: str, out: Path, *more: str) -> Cost:
-    command = [sys.executable, "-m", "clair", "generate", str(prompts), "-o", str(out), "--json"]
-    done = run([*command, "--target", f"target@{url}", "--reviser", f"reviser@{url}", *more])
+def _measured(prompts: Path, out: Path, url: str, *where: str) -> tuple[float, float, float, float, float]:
+    with WorkerTime() as workers:
+        done = run([sys.executable, "-m", "tests.benchmarks.ray_run", str(prompts), str(out), url, *where])
     assert done.code == 0
-    return done
+    found = json.loads(done.output)
+    driving, writing = found["driving"], found["writing"]
+    per_row = [1000 * seconds / ROWS for seconds in (driving["cpu_s"], driving["main_cpu_s"], workers.cpu_s)]
+    return (ROWS / driving["wall_s"], per_row[0], per_row[1], per_row[2], 1000 * writing["cpu_s"] / ROWS)
 
 
 class WorkerTime:
-    """The CPU seconds that Ray's workers use meanwhile, from the moment they have opened their models."""
+    """The CPU seconds that Ray's workers use meanwhile."""
 
     def __init__(self) -> None:
         self._seen: dict[str, list[float]] = {}
@@ -70,7 +67,7 @@ class WorkerTime:
 
     @property
     def cpu_s(self) -> float:
-        """Over all workers, without what they take to start: about as much as an idle one."""
+        """Over all workers, without what each had used when it was first seen: what it takes to start."""
         return sum(times[-1] - times[0] for times in self._seen.values())
 
     def _watch(self) -> None:
