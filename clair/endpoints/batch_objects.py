@@ -32,6 +32,7 @@ class Job(BaseModel):
 
     id: str = Field(min_length=1)
     status: str
+    input_file_id: str | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
     errors: _Problems | None = None

@@ -16,7 +16,7 @@ what it has; half the price. An `error_file_id` may be an empty string.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 from clair.endpoints.batch_lines import URL
 from clair.endpoints.batch_objects import Files, Job, Jobs
 from clair.endpoints.bounds import LARGEST_REPLY, PLAIN, bound
-from clair.endpoints.classify import FAILURES, classify
+from clair.endpoints.classify import FAILURES, classify, retry_after_s
 from clair.endpoints.client import PLACEHOLDER_KEY, Secret
 from clair.endpoints.options import Limits
 from clair.endpoints.reply import MalformedBody
@@ -46,11 +46,22 @@ Result = TypeVar("Result")
 
 
 class Unclear(Exception):
-    """The connection broke, or the server did, after a request was sent: it may have been carried out."""
+    """The connection broke, or the server did, after a request was sent: it may have been carried out.
+
+    `retry_after_s` is the wait that the server asked for.
+    """
+
+    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class NotThere(Exception):
     """The server does not know an id. Right after its making that may pass."""
+
+
+class Refused(EndpointUnusable):
+    """The server has looked at the request and surely not carried it out."""
 
 
 Page = TypeVar("Page", Jobs, Files)
@@ -60,7 +71,8 @@ Model = TypeVar("Model", bound=BaseModel)
 class BatchApi:
     """Talks to the Batch API below one base URL. `pause` waits between two tries of a call.
 
-    Every method raises EndpointUnusable if the server refuses for good, or does not answer after all retries.
+    Every method raises EndpointUnusable if the server refuses for good (Refused if nothing came of it), or does not
+    answer after all retries.
     """
 
     def __init__(
@@ -96,7 +108,10 @@ class BatchApi:
         async def send() -> str:
             with path.open("rb") as file:
                 made = await self._openai.files.create(file=(name, file, "application/jsonl"), purpose="batch")
-            return str(made.id)
+            file_id = getattr(made, "id", None)
+            if not isinstance(file_id, str) or not file_id:
+                raise MalformedBody("the answer to the upload names no file")
+            return file_id
 
         return await self._call("POST /files", send, repeatable=False)
 
@@ -127,11 +142,11 @@ class BatchApi:
         except NotThere:
             return None
 
-    async def find_batch(self, tag: str) -> Job | None:
-        """The batch that bears `tag`, if the server lists one."""
+    async def find_batch(self, tag: str, file_id: str | None) -> Job | None:
+        """The batch that bears `tag`, or was made of this file (not all servers keep metadata), if one is listed."""
         async for page in self._pages("batches", Jobs, {}):
             for job in page.data:
-                if (job.metadata or {}).get(TAG) == tag:
+                if (job.metadata or {}).get(TAG) == tag or (file_id and job.input_file_id == file_id):
                     return job
         return None
 
@@ -143,7 +158,7 @@ class BatchApi:
                     return file.id
         return None
 
-    async def lines(self, file_id: str) -> AsyncIterator[bytes]:
+    async def lines(self, file_id: str) -> AsyncGenerator[bytes, None]:
         """The lines of a file, one at a time; one that is too long to be an answer is cut. Not retried.
 
         Raises NotThere, or Unclear if the transfer broke off.
@@ -159,6 +174,10 @@ class BatchApi:
                 yield rest
         except (*FAILURES, httpx2.TransportError) as error:  # the client wraps what breaks before the body only
             raise self._failure(f"GET /files/{file_id}/content", error, NotThere) from None
+
+    def redact(self, text: str) -> str:
+        """`text` without the API key, which servers like to repeat."""
+        return self._key.redact(text)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -195,16 +214,16 @@ class BatchApi:
             except FAILURES as error:
                 verdict = classify(error)
                 failures[verdict.reason] += 1
-                if verdict.action == "retry" and (repeatable or _not_carried_out(error)):
+                if verdict.action == "retry" and (repeatable or _never_sent(error)):
                     raise AttemptFailed(verdict) from None
-                if verdict.action == "retry":
-                    raise Unclear(self._key.redact(verdict.detail)) from None
                 raise self._failure(name, error, absent) from None
 
         try:
             return await self._retrying.copy()(attempt, Attempts())
         except AttemptFailed as failed:
             detail = self._key.redact(failed.verdict.detail)
+        if not repeatable:
+            raise Unclear(detail)
         raise EndpointUnusable(f"{self.base_url}: {name} fails again and again; the last time: {detail}.")
 
     def _failure(self, name: str, error: Exception, absent: type[Exception] | None) -> Exception:
@@ -214,22 +233,26 @@ class BatchApi:
         if status == 404 and absent is not None:
             return absent(detail)
         if verdict.action == "retry":
-            return Unclear(detail)
+            return Unclear(detail, verdict.retry_after_s)
         if status in _NO_SUCH_PATH:
-            return EndpointUnusable(
+            return Refused(
                 f"{self.base_url} has no Batch API ({name} answers {status}). Leave out --engine batch, or name with "
                 "--batch-parts only models on servers that have one."
             )
         if status == 401:
             which = "asks for an API key: set" if self._key.reveal() == PLACEHOLDER_KEY else "refused the API key in"
-            return EndpointUnusable(f"{self.base_url} {which} the environment variable {self._key_env}. ({detail})")
-        return EndpointUnusable(f"{self.base_url}: {name} was refused. {detail}.")
+            return Refused(f"{self.base_url} {which} the environment variable {self._key_env}. ({detail})")
+        # "Later" may be a gateway's word on its second try; what became of the first one is not known.
+        kind = EndpointUnusable if _later(error) else Refused
+        return kind(f"{self.base_url}: {name} was refused. {detail}.")
 
 
-def _not_carried_out(error: Exception) -> bool:
-    """Whether a failed call surely changed nothing: it was refused, or never reached the server."""
-    if isinstance(error, openai.APIStatusError):
-        return error.status_code == 429
+def _later(error: Exception) -> bool:
+    return isinstance(error, openai.APIStatusError) and retry_after_s(error.response.headers) is not None
+
+
+def _never_sent(error: Exception) -> bool:
+    """Whether a failed call never reached the server."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):

@@ -89,7 +89,7 @@ class Endpoint:
         self._limits = limits
         self._clock = clock
         controllers = [replica.controller for replica in replicas.all]
-        self._limiter = Limiter(controllers, rpm=limits.rpm, tpm=limits.tpm, clock=clock)
+        self._limiter = Limiter(controllers, most=limits.concurrency, rpm=limits.rpm, tpm=limits.tpm, clock=clock)
         self._unusable: str | None = None
         self._draining = asyncio.Event()
         self.stats = Stats(self._limiter, replicas.all)

@@ -9,6 +9,7 @@ the part that waits. A permit is held while a request is on the wire, never whil
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -31,17 +32,22 @@ class Permit:
 
 
 class Limiter:
-    """Hands out permits over `controllers`, one per replica. `rpm`, `tpm`: limits per minute or None."""
+    """Hands out permits over `controllers`, one per replica. `rpm`, `tpm`: limits per minute or None.
+
+    `most`: how many at a time over all replicas, for there may be fewer than replicas.
+    """
 
     def __init__(
         self,
         controllers: Sequence[Controller],
         *,
+        most: int | None = None,
         rpm: float | None = None,
         tpm: float | None = None,
         clock: Callable[[], float],
     ) -> None:
         self._controllers = controllers
+        self._most = math.inf if most is None else most
         self._requests = None if rpm is None else TokenBucket(rpm)
         self._tokens = None if tpm is None else TokenBucket(tpm)
         self._clock = clock
@@ -59,7 +65,8 @@ class Limiter:
     @property
     def limit(self) -> int:
         """Requests that may be on the wire now: one for a replica that is out."""
-        return sum(1 if controller.is_out else controller.limit for controller in self._controllers)
+        limits = (1 if controller.is_out else controller.limit for controller in self._controllers)
+        return int(min(sum(limits), self._most))
 
     async def acquire(self, tokens: float = 0.0, *, avoid: Collection[int] = ()) -> Permit:
         """Wait for a permit. `tokens` is the estimated size of request and answer, for `tpm`.
@@ -112,6 +119,8 @@ class Limiter:
 
     def _try(self, tokens: float, avoid: Collection[int]) -> Permit | float | None:
         """A permit; or the time at which one may be free; or None: when a request ends."""
+        if self.in_flight >= self._most:
+            return None
         now = self._clock()
         times = [self._free_at(number, now, avoid) for number in range(len(self._controllers))]
         free = [number for number, time in enumerate(times) if time == now]

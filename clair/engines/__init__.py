@@ -30,7 +30,7 @@ async def agenerate_with(
     Raises UsageError if batches are under way and the engine is another: it would buy their answers again.
     """
     if settings.engine != "batch":
-        _refuse_batches_under_way(settings)
+        refuse_batches_under_way(settings)
     if settings.engine == "ray":
         from clair.engines.ray import agenerate_on_ray
 
@@ -44,7 +44,8 @@ async def agenerate_with(
     return await agenerate(settings, progress=progress, on_stop=on_stop)
 
 
-def _refuse_batches_under_way(settings: GenerateSettings) -> None:
+def refuse_batches_under_way(settings: GenerateSettings) -> None:
+    """Raise UsageError if questions of this run are under way in batches, and would be bought again online."""
     if not (settings.run_dir / BATCHES).exists():
         return
     from clair.engines.batch.records import requests_under_way

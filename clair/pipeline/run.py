@@ -109,7 +109,8 @@ async def agenerate(
         summary = finished.unwritten() or write_run_folder(settings, opened.ledger, engine.plan)
         if failure is not None:
             raise failure
-        finished.seal(summary)
+        if not site.stopping:  # all rows that it read have ended, but not all were read
+            finished.seal(summary)
     return summary
 
 

@@ -14,6 +14,7 @@ weight gathered.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MethodType
@@ -244,7 +245,6 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None, add_
     """
     head, scratch = head_of(model, max_logits), Scratch()
     original: Callable[..., Any] = getattr(model, "_clair_original", model.forward)
-    vocabulary.in_place(model, add_in_place)
 
     def forward(
         self: Any,
@@ -256,7 +256,9 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None, add_
     ) -> Any:
         if row is None:
             return original(*args, **kwargs)
-        hidden = _hidden_states(self, row, backend)
+        adds = add_in_place and pair_loss is not None
+        with vocabulary.sparse_embedding(self) if adds else contextlib.nullcontext():
+            hidden = _hidden_states(self, row, backend)
 
         def logps(hidden: Tensor, weight: Tensor) -> Tensor:
             with torch.autocast(hidden.device.type, enabled=False):
@@ -265,10 +267,7 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None, add_
         def loss(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             assert pair_loss is not None
             assert row.reference is not None, "the reference log-probs of this row are missing"
-            total = None
-            if add_in_place:
-                total = vocabulary.total_of(weight)
-                vocabulary.total_of(self.get_input_embeddings().weight)
+            total = vocabulary.total_of(weight) if adds else None
             listed = (row.targets, row.branches, row.weights, row.reference, row.bounds)
             factor = torch.as_tensor(scale, dtype=torch.float32, device=hidden.device)
             scored = Scored(*listed, pair_loss, head, scratch, factor, total)
@@ -283,15 +282,6 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None, add_
     model._clair_original = original
     model.forward = MethodType(forward, model)
     _open(model.get_output_embeddings())
-
-
-def restore(model: Any) -> None:
-    """Undo `prepare`."""
-    if hasattr(model, "_clair_original"):
-        vocabulary.in_place(model, False)
-        model.forward = model._clair_original
-        del model._clair_original
-        del model.get_output_embeddings().forward
 
 
 def _open(output: Any) -> None:

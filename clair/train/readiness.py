@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import TrainerCallback
@@ -125,8 +125,11 @@ class Readiness:
 
     @property
     def _owns_its_gradients(self) -> bool:
-        """One process, nothing sharded, no loss scaling: nobody waits for a gradient to be handed on."""
-        return self.args.world_size == 1 and not (self.is_sharded or self.args.fp16)
+        """Nothing wraps the model, no loss scaling: nobody waits for a gradient to be handed on.
+
+        A launcher that starts a single process has it wrapped as well.
+        """
+        return bool(self.accelerator.distributed_type == DistributedType.NO and not self.args.fp16)
 
     def _choose_layout(self) -> None:
         model, device = self.causal_model, self.args.device

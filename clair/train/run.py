@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers.integrations import get_reporting_integration_callbacks
 
 from clair.errors import ClairError, UsageError
 from clair.train import sharding
@@ -75,13 +76,15 @@ def train(options: TrainOptions) -> TrainResult:
     is_first = os.environ.get("RANK", "0") == "0"
     if is_first:
         _check_output(options)
+        _check_trackers(options)
     tokenizer = load_tokenizer(options.model)
     data = _dataset(options.data, tokenizer, options)
     eval_data = None if options.eval_data is None else _dataset(options.eval_data, tokenizer, options)
     settings = _settings(options, data)
     if is_first and options.resume:
         _check_same(output, settings)
-    args = arguments(options, n_pairs=len(data), on_gpu=on_gpu)
+    with _refusals():
+        args = arguments(options, n_pairs=len(data), on_gpu=on_gpu)
     sharding.announce(args)
     model = load_model(options, on_gpu=on_gpu)
     if is_first:
@@ -89,15 +92,16 @@ def train(options: TrainOptions) -> TrainResult:
         output.mkdir(parents=True, exist_ok=True)
         _write(output / "train.json", json.dumps(settings, indent=2))
     with _clear_errors(output):
-        trainer = APOTrainer(
-            model,
-            args,
-            train_dataset=data,
-            eval_dataset=eval_data,
-            processing_class=tokenizer,
-            peft_config=lora_config(options),
-            callbacks=[MetricsFile(output / "metrics.jsonl"), Narrator()],
-        )
+        with _refusals():
+            trainer = APOTrainer(
+                model,
+                args,
+                train_dataset=data,
+                eval_dataset=eval_data,
+                processing_class=tokenizer,
+                peft_config=lora_config(options),
+                callbacks=[MetricsFile(output / "metrics.jsonl"), Narrator()],
+            )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         trainer.train(resume_from_checkpoint=newest_checkpoint(output / "checkpoints") if options.resume else None)
@@ -204,6 +208,17 @@ def _check_output(options: TrainOptions) -> None:
         raise UsageError(f"{str(output)!r} is not empty; give a new folder, or --resume to go on with the run in it")
 
 
+def _check_trackers(options: TrainOptions) -> None:
+    """Make them once, before anything is written: one that is not installed says so when it is made."""
+    if options.report_to in (("all",), ("none",)):
+        return
+    try:
+        for tracker in get_reporting_integration_callbacks(list(options.report_to)):
+            tracker()
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise UsageError(f"--report-to {' '.join(options.report_to)}: {error}") from error
+
+
 def _settings(options: TrainOptions, data: PairDataset) -> dict[str, Any]:
     """Everything that decides what is learned, as JSON values."""
     digest = hashlib.sha256(b"".join(pair_key(pair) for pair in data.pairs)).hexdigest()
@@ -249,6 +264,15 @@ def _clear_errors(output: Path) -> Iterator[None]:
                 f"the disk of {str(output)!r} is full; free some space and run again with --resume"
             ) from error
         raise
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """A setting that transformers or peft does not take is the user's to mend."""
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"the settings are not accepted: {error}") from error
 
 
 def _result(trainer: APOTrainer, options: TrainOptions, data: PairDataset) -> TrainResult:

@@ -72,11 +72,23 @@ def check_settings(args: Any) -> None:
             "FSDP and DeepSpeed shard a model over several processes with a GPU each, and here each would hold all of "
             "it. Start without them, or with torchrun or accelerate launch on GPUs"
         )
+    if args.gradient_checkpointing and _recomputes(args):
+        raise UsageError(
+            "activations would be recomputed twice, by FSDP's activation_checkpointing and by the trainer; "
+            "leave one to do it (--no-gradient-checkpointing, or take it out of the FSDP configuration)"
+        )
     if args.deepspeed_plugin is not None and str(args.deepspeed_plugin.zero_stage) == "3":
         raise UsageError(
             "ZeRO stage 3 is not supported, because log-probs under it have not been shown to be right; "
             "use FSDP2, which shards the weights as well (--sharding fsdp2), or ZeRO stage 2"
         )
+
+
+def _recomputes(args: Any) -> bool:
+    """Whether FSDP's own configuration, or accelerate's, asks for activation checkpointing."""
+    told = os.environ.get("FSDP_ACTIVATION_CHECKPOINTING", "false") if kind(None) == "fsdp" else "false"
+    wanted = (args.fsdp_plugin_args or {}).get("activation_checkpointing", told)
+    return str(wanted).lower() in ("1", "true", "yes", "on", "y", "t")
 
 
 def check(trainer: Any) -> None:

@@ -239,15 +239,20 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the pair metrics to training logs."""
         if "learning_rate" in logs:
-            if not math.isfinite(logs.get("grad_norm", 0.0)):
-                raise ClairError(
-                    f"the gradient is {logs['grad_norm']} in step {self.state.global_step}; go on from the last "
-                    "checkpoint with a lower learning rate, or train in float32 (--dtype float32)"
-                )
             report = self._meter.report(self._sum_over_ranks, self.args.device, self._cost)
             report.pop("loss", None)
             logs = {**logs, **report}
         super().log(logs, start_time)
+
+    def _maybe_log_save_evaluate(self, tr_loss: Tensor, grad_norm: Any, *args: Any, **kwargs: Any) -> None:
+        """After each update. A gradient that is no number has spoiled the weights, whether it is logged or not."""
+        spoiled = grad_norm is not None and not math.isfinite(grad_norm)
+        if spoiled and not self.accelerator.optimizer_step_was_skipped:
+            raise ClairError(
+                f"the gradient is {float(grad_norm)} in step {self.state.global_step}; go on from the last "
+                "checkpoint with a lower learning rate, or train in float32 (--dtype float32)"
+            )
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
 
     def floating_point_ops(self, inputs: Any) -> float:
         """FLOPs of forward and backward over a batch, see `meters.Cost`."""

@@ -1,7 +1,7 @@
 """Gradients of weights as large as the vocabulary, added where they are kept.
 
-    in_place(model, True)           once, where one process holds the whole weights
     total = total_of(weight)        before each row: where its gradient is added up, None if autograd does it
+    with sparse_embedding(model):   around the forward pass of a row
 
 For every row autograd makes a gradient of the embedding and one of the head, each of vocabulary times width numbers,
 to add them to those of the rows before: with a vocabulary of 128k more memory and traffic than the activations of the
@@ -11,20 +11,29 @@ the embedding is sparse: the tokens of the row are all that is added.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-def in_place(model: Any, enabled: bool) -> None:
-    """Let the embedding of `model` give sparse gradients, or dense ones as it comes.
+@contextlib.contextmanager
+def sparse_embedding(model: Any) -> Iterator[None]:
+    """What the embedding of `model` looks up in here has a sparse gradient, if there is a dense total to add it to.
 
-    Sparse ones need a dense total to be added to, see `total_of`: an optimizer would not know them.
+    An optimizer would not know a sparse one, and this trainer's rows may not be all that the model is used for.
     """
     embedding = model.get_input_embeddings()
-    if isinstance(embedding, nn.Embedding):
-        embedding.sparse = enabled
+    if not isinstance(embedding, nn.Embedding) or total_of(embedding.weight) is None:
+        yield
+        return
+    before, embedding.sparse = embedding.sparse, True
+    try:
+        yield
+    finally:
+        embedding.sparse = before
 
 
 def total_of(weight: Tensor) -> Tensor | None:

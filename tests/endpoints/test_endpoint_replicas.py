@@ -53,6 +53,18 @@ async def test_questions_one_after_the_other_go_round() -> None:
         assert (a.count, b.count, c.count) == (3, 3, 3)
 
 
+async def test_fewer_at_a_time_than_servers_is_kept_to() -> None:
+    with ChatServer(latency_s=0.01) as a, ChatServer(latency_s=0.01) as b, ChatServer(latency_s=0.01) as c:
+        async with open_replicas([a, b, c], limits=Limits(concurrency=1)) as endpoint:
+            assert endpoint.stats.limit == 1
+            asked = asyncio.create_task(ask_all(endpoint, 9))
+            most = 0
+            while not asked.done():
+                most = max(most, endpoint.stats.in_flight)
+                await asyncio.sleep(0.002)
+        assert (most, a.count, b.count, c.count) == (1, 3, 3, 3)
+
+
 async def test_a_slow_server_gets_what_it_can_do_and_holds_nobody_up() -> None:
     """At forty times the latency, with the same number in flight, it gets a small share of what each other one gets."""
     with ChatServer(latency_s=0.01) as a, ChatServer(latency_s=0.01) as b, ChatServer(latency_s=0.4) as slow:

@@ -308,6 +308,21 @@ def test_a_run_that_was_stopped_is_not_finished(
     assert work.done() == [*ALL, *ALL]
 
 
+@pytest.mark.parametrize("rows_before", [0, 5])
+def test_a_run_that_is_interrupted_before_its_next_row_is_not_finished(
+    generate_world: Generate, server: ChatServer, tmp_path: Path, rows_before: int
+):
+    """Every row that it has claimed has ended; those that it never read have not."""
+    prompts = world.write_prompts(tmp_path / f"prompts-{ROWS}.jsonl", ROWS)
+    models = {"target": f"target@{server.base_url}", "reviser": f"reviser@{server.base_url}"}
+    settings = resolve({"prompts": str(prompts), "out": str(tmp_path / "run"), **models})
+    if rows_before:
+        run_async(apreview(settings.model_copy(update={"limit": rows_before})))
+    stopped = run_async(run.agenerate(settings, on_stop=lambda stop: stop()))
+    assert stopped.rows == rows_before
+    assert generate_world(tmp_path / "run", ROWS).rows == ROWS
+
+
 def test_an_evaluation_set_that_grew_is_read_again(
     generate_world: Generate, work: Work, server: ChatServer, tmp_path: Path
 ):

@@ -1,10 +1,9 @@
-"""Sharding over CPU processes. As a script: `python -m clair` under it, for torchrun and accelerate launch."""
+"""Sharding over CPU processes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from accelerate.state import DistributedType, PartialState
 
 
@@ -23,11 +22,3 @@ def shard_over_processes() -> None:
             self.distributed_type = DistributedType.MULTI_GPU
 
     PartialState.__init__ = init
-
-
-if __name__ == "__main__":
-    from clair.cli import main
-
-    torch.set_num_threads(1)
-    shard_over_processes()
-    main()

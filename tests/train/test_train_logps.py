@@ -133,7 +133,7 @@ def test_a_loss_changed_after_the_gradient_was_added_is_an_error() -> None:
         (loss * 0.5).backward()
 
 
-def test_a_frozen_head_gets_no_gradient_and_an_unprepared_model_dense_ones() -> None:
+def test_a_frozen_head_gets_no_gradient_and_any_other_use_of_the_model_dense_ones() -> None:
     model = tiny_model(seed=1)
     attention.use_tree(model)
     model.get_output_embeddings().weight.requires_grad_(False)
@@ -141,10 +141,18 @@ def test_a_frozen_head_gets_no_gradient_and_an_unprepared_model_dense_ones() -> 
     (row,) = rows_of("sdpa", tiny_model(seed=2))
     model(row=row, pair_loss=PairLoss())["loss"].backward()
     assert model.get_output_embeddings().weight.grad is None
-    logps.restore(model)
     model.zero_grad()
     model(input_ids=torch.tensor([[5, 6, 7]])).logits.sum().backward()
     assert not model.get_input_embeddings().weight.grad.is_sparse
+
+
+def test_weights_in_half_precision_get_dense_gradients_from_autograd() -> None:
+    model = tiny_model(seed=1).to(torch.bfloat16)
+    attention.use_tree(model)
+    logps.prepare(model, backend="sdpa", add_in_place=True)
+    (row,) = rows_of("sdpa", tiny_model(seed=2))
+    model(row=row, pair_loss=PairLoss())["loss"].backward()
+    assert not any(p.grad.is_sparse for p in model.parameters())
 
 
 def test_checkpointing_does_not_change_the_gradient() -> None:

@@ -82,6 +82,8 @@ def config(**changes: Any) -> SimpleNamespace:
         "distributed_state": SimpleNamespace(distributed_type="MULTI_GPU"),
         "bf16": True,
         "fp16": False,
+        "gradient_checkpointing": True,
+        "fsdp_plugin_args": {"fsdp_version": 2},
     }
     return SimpleNamespace(**{**usual, **changes})
 
@@ -123,6 +125,20 @@ def test_zero_stage_3_is_refused() -> None:
     sharding.check_settings(config(deepspeed_plugin=SimpleNamespace(zero_stage=2)))
     with pytest.raises(UsageError, match=r"ZeRO stage 3 is not supported.* use FSDP2"):
         sharding.check_settings(config(deepspeed_plugin=SimpleNamespace(zero_stage=3)))
+
+
+def test_recomputing_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where FSDP is set by us, by a file of the user's, and by `accelerate launch`."""
+    check_settings = sharding.check_settings
+    check_settings(config())
+    own = {"fsdp_plugin_args": {"activation_checkpointing": True}}
+    check_settings(config(gradient_checkpointing=False, **own))
+    with pytest.raises(UsageError, match=r"by FSDP's activation_checkpointing and by the trainer; .*--no-gradient-ch"):
+        check_settings(config(**own))
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_ACTIVATION_CHECKPOINTING", "true")
+    with pytest.raises(UsageError, match="recomputed twice"):
+        check_settings(config(fsdp=False, fsdp_plugin_args=None))
 
 
 def test_cpus_are_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,7 @@ def test_row_size_and_accumulation_do_not_change_a_run(tmp_path: Path) -> None:
             tmp_path, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulate, tokens_per_row=budget
         )
         trainer.train()
+        assert trainer._owns_its_gradients
         runs.append((weights(trainer), [entry["loss"] for entry in steps(trainer)]))
     for other_weights, losses in runs[1:]:
         assert losses == pytest.approx(runs[0][1], abs=1e-5)
@@ -231,6 +232,15 @@ def test_a_loss_that_is_no_number_stops_before_the_update(tmp_path: Path) -> Non
     trainer._check_start = lambda row, sums: None
     with pytest.raises(ClairError, match="the loss is nan in step 1; nothing was saved"):
         trainer.train()
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_in_a_step_that_is_not_logged(tmp_path: Path) -> None:
+    """The only step: no loss after it would tell."""
+    trainer = make_trainer(tmp_path, rows=ROWS[:4], logging_steps=100, save_strategy="epoch")
+    trainer.model.model.layers[0].mlp.down_proj.weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(ClairError, match="the gradient is nan in step 1; go on from the last checkpoint"):
+        trainer.train()
+    assert not list((tmp_path / "out").glob("checkpoint-*"))
 
 
 def test_dropout_is_off(tmp_path: Path) -> None:

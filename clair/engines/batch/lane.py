@@ -5,8 +5,9 @@
     for submission, job in await lane.ended(): ...     # orphans of a killed process are adopted on the way
 
 Making a batch is the one step that costs money and must not be repeated. It is tried only after the submission is
-recorded as "uploaded"; when nobody knows whether it worked (the connection broke, the process was killed) the batches
-at the provider are listed until the tag has failed to show up several times. A file uploaded twice costs nothing.
+recorded as "uploaded"; when nobody knows whether it worked (the connection broke, the server was too busy, the process
+was killed) the batches at the provider are listed until the tag has failed to show up several times. A file uploaded
+twice costs nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clair.endpoints.batch_objects import Job
-from clair.endpoints.batches import BatchApi, NotThere, Unclear
+from clair.endpoints.batches import BatchApi, NotThere, Refused, Unclear
 from clair.engines.batch.records import Failure, Records, Request, Submission
 from clair.engines.batch.upload_file import MOST_BYTES, UploadFile, tokens_of
-from clair.errors import EndpointUnusable, RowFailure, RunStopped
+from clair.errors import ClairError, EndpointUnusable, RowFailure, RunStopped
 from clair.pipeline.budget import Budget
 
 LOOKS = 4
@@ -27,7 +28,8 @@ LOOKS = 4
 of a step that the provider does not answer."""
 
 LOST_AFTER = 20
-"""So many looks in a row at which the provider does not know a batch that it made mean that the batch is gone."""
+"""So many looks in a row at which the provider does not know what it made (a batch, its output) mean that it is gone,
+or that the key is another project's."""
 
 OVER_LIMIT = "over_limit"
 """How a batch ended that failed because too many prompt tokens would be enqueued."""
@@ -104,6 +106,8 @@ class Lane:
             raise RowFailure("context_too_long", f"the request has {len(line):,} bytes, a batch's file at most 200 MB")
         while self._file is not None and not self._has_place(self._file, line):
             await self.submit()
+        if self.knows(request.key):  # another row asked the same meanwhile
+            return
         self._make_sure_of_room(request, line)
         if self._file is None:
             self._files += 1
@@ -118,16 +122,26 @@ class Lane:
             self._file.remove()
             self._file = None
 
-    async def pause(self) -> None:
+    async def pause(self, at_least_s: float | None = None) -> None:
         """Wait as long as between two looks at a batch. Raises if the run is to stop."""
-        await self._pause(self.options.poll_s)
+        await self._pause(max(self.options.poll_s, at_least_s or 0.0))
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether a batch under way was not known to the provider at the last look."""
+        return bool(self._unseen)
 
     async def submit(self) -> None:
         """Send off what was taken. Raises EndpointUnusable if the provider refuses it."""
         file, self._file = self._file, None
         if file is None:
             return
-        file.close()
+        try:
+            file.close()
+        except ClairError:
+            self._budget.hold(-file.worst_usd)
+            file.remove()
+            raise
         # No other task may run between these two: a question is in the file or in the records at any time.
         enqueued = file.tokens + self._room().under_way
         submission = self._records.intend(
@@ -171,7 +185,7 @@ class Lane:
                 return None
             self._records.uploaded(submission.tag, file_id)
             return await self._make(submission, file_id)
-        job = await self._find(submission)
+        job = await self._find(submission, file_id)
         if job is None:
             return await self._make(submission, file_id)
         self._records.created(submission.tag, job.id)
@@ -184,13 +198,28 @@ class Lane:
             self._unseen.pop(batch_id, None)
             return job
         self._unseen[batch_id] = self._unseen.get(batch_id, 0) + 1
-        if self._unseen[batch_id] >= LOST_AFTER and await self.api.find_batch(submission.tag) is None:
+        if self._unseen[batch_id] < LOST_AFTER:
+            return None
+        del self._unseen[batch_id]
+        job = await self.api.find_batch(submission.tag, submission.file_id)
+        if job is None:
+            self._miss(submission, batch_id)
+        return job
+
+    def _miss(self, submission: Submission, batch_id: str) -> None:
+        """A batch is unknown to the server: one command says so, the next one gives it up."""
+        what = (
+            f"{self.name}: batch {batch_id} with {counted(submission.requests, 'request')} is not known to the server"
+        )
+        if submission.state == "missing":
             self.close(submission, "lost")
-            raise RunStopped(
-                f"{self.name}: batch {batch_id} with {counted(submission.requests, 'request')} is not known to the "
-                "server any more. Run the same command to submit them again"
-            )
-        return None
+            self._note(f"{what} any more: they are asked again")
+            return
+        self._records.missing(submission.tag, batch_id)
+        raise RunStopped(
+            f"{what}. If the API key is not of the project that it was made in, set that one. The same command looks "
+            "again, and submits them anew if it does not find it either"
+        )
 
     async def _upload(self, submission: Submission, path: Path) -> str:
         """The id of the input file, sent once if that can be known."""
@@ -200,12 +229,12 @@ class Lane:
                 file_id = await self.api.upload(path, submission.file_name)
             except Unclear as error:
                 unclear = str(error)
-                await self.pause()
+                await self.pause(error.retry_after_s)
                 found = await self.api.find_file(submission.file_name, submission.size)
                 if found is None:
                     continue
                 file_id = found
-            except EndpointUnusable:
+            except Refused:
                 self.close(submission, "refused")
                 raise
             self._records.uploaded(submission.tag, file_id)
@@ -213,32 +242,35 @@ class Lane:
         raise EndpointUnusable(f"{self.name}: the input file cannot be uploaded; the last time: {unclear}.")
 
     async def _make(self, submission: Submission, file_id: str) -> Job:
-        """The batch of an uploaded file."""
-        failed = ""
+        """The batch of an uploaded file, none of which is known to exist."""
+        failed, gone = "", False
         for _ in range(LOOKS):
             try:
                 job: Job | None = await self.api.create(file_id, tag=submission.tag)
             except NotThere as error:  # the file is not visible yet
-                failed = str(error)
+                failed, gone = str(error), True
                 await self.pause()
                 continue
             except Unclear as error:
-                failed = str(error)
-                job = await self._find(submission)
-            except EndpointUnusable:
+                failed, gone = str(error), False
+                await self.pause(error.retry_after_s)
+                job = await self._find(submission, file_id)
+            except Refused:
                 self.close(submission, "refused")
                 raise
             if job is not None:
                 self._records.created(submission.tag, job.id)
                 return job
+        if gone:
+            self.close(submission, "refused")
         raise EndpointUnusable(f"{self.name}: no batch can be made; the last time: {failed}.")
 
-    async def _find(self, submission: Submission) -> Job | None:
+    async def _find(self, submission: Submission, file_id: str) -> Job | None:
         """The batch that bears the tag; None only when it has had time to show up."""
         for look in range(LOOKS):
             if look:
                 await self.pause()
-            job = await self.api.find_batch(submission.tag)
+            job = await self.api.find_batch(submission.tag, file_id)
             if job is not None:
                 return job
         return None

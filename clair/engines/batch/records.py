@@ -6,8 +6,8 @@
     records.settle(submission.tag, "completed", failures)                               # its answers are in the ledger
 
 So after a kill at any instant the state says what may exist at the provider under the tag: nothing but a file
-("intended"), perhaps a batch ("uploaded"), or that batch ("created"). It is a database of its own beside the ledger,
-whose lock protects both, made by the first submission. Nothing of a request is in it but its content key.
+("intended"), perhaps a batch ("uploaded"), or that batch ("created"; "missing" once a command did not find it). It is a
+database of its own beside the ledger, whose lock protects both. Nothing of a request is in it but its content key.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from clair.engines import BATCHES
 from clair.errors import LedgerError
 from clair.records import Reason
 
-State = Literal["intended", "uploaded", "created"]
-OPEN = ("intended", "uploaded", "created")
+State = Literal["intended", "uploaded", "created", "missing"]
+OPEN = ("intended", "uploaded", "created", "missing")
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS submissions (
@@ -121,6 +121,10 @@ class Records:
         """The batch is there."""
         self._advance(tag, "created", "batch_id", batch_id)
 
+    def missing(self, tag: str, batch_id: str) -> None:
+        """The server did not know the batch, and the user was told."""
+        self._advance(tag, "missing", "batch_id", batch_id)
+
     def settle(self, tag: str, ended: str, failures: Mapping[bytes, Failure]) -> None:
         """The batch has ended in the way `ended`, and its answers are in the ledger: its requests are free.
 
@@ -138,7 +142,7 @@ class Records:
     def under_way(self, lane: str | None = None) -> list[Submission]:
         """The submissions, of one lane or all, that have not ended, in the order of their making."""
         found = self._rows(
-            "SELECT * FROM submissions WHERE state IN (?, ?, ?) AND lane = coalesce(?, lane) ORDER BY number",
+            "SELECT * FROM submissions WHERE state IN (?, ?, ?, ?) AND lane = coalesce(?, lane) ORDER BY number",
             *OPEN,
             lane,
         )
@@ -147,7 +151,7 @@ class Records:
     def ended(self, lane: str) -> list[Submission]:
         """The submissions of one lane that have ended, in the order of their making."""
         found = self._rows(
-            "SELECT * FROM submissions WHERE state NOT IN (?, ?, ?) AND lane = ? ORDER BY number", *OPEN, lane
+            "SELECT * FROM submissions WHERE state NOT IN (?, ?, ?, ?) AND lane = ? ORDER BY number", *OPEN, lane
         )
         return [Submission(*row[1:]) for row in found]
 

@@ -152,11 +152,18 @@ class BatchRun:
                 self.records.forgive()
                 self.complete = True
                 return
-            if settings.detach:
+            if self._leaves:
                 return
             self.opened.progress.waiting = self._waiting()
             while self.records.under_way() and not await self._settle():
+                if self._leaves:
+                    return
                 await self.pause(settings.batch_poll_s)
+
+    @property
+    def _leaves(self) -> bool:
+        """Whether to leave now: not while it is open whether a batch still exists."""
+        return self.opened.settings.detach and not any(lane.is_looking for lane in self.settlings)
 
     async def _settle(self) -> bool:
         """Take the batches that have ended to their end; whether there was one."""

@@ -10,6 +10,7 @@ asking.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from clair.endpoints.batch_objects import Job
 from clair.endpoints.batches import NotThere, Unclear
 from clair.endpoints.endpoint import Endpoint
 from clair.endpoints.reply import MalformedBody, parse_reply, stated_cost_usd
-from clair.engines.batch.lane import LOOKS, OVER_LIMIT, Lane
+from clair.engines.batch.lane import LOOKS, LOST_AFTER, OVER_LIMIT, Lane
 from clair.engines.batch.records import Failure, Records, Request, Submission
 from clair.errors import EndpointUnusable, RunStopped
 from clair.ledger.store import Ledger
@@ -46,6 +47,7 @@ class _Reading:
     strange: int = 0
     stop: str | None = None
     doubtful_usd: list[float | None] = field(default_factory=list)
+    gone: str | None = None
 
 
 class Settling:
@@ -64,23 +66,29 @@ class Settling:
     async def settle(self, submission: Submission, job: Job) -> None:
         """Keep what the batch has and end it.
 
-        Raises EndpointUnusable if it shows that no request can succeed, RunStopped if somebody canceled it.
+        Raises EndpointUnusable if it shows that no request can succeed, RunStopped if somebody canceled it or deleted
+        its files.
         """
         reading = await self._read(submission, job)
         ended = job.status
         if job.status == "failed" and any(problem.code == TOKEN_LIMIT for problem in job.problems):
             ended = OVER_LIMIT
-        if ended in ("completed", "expired"):
+        if ended in ("completed", "expired") or reading.gone is not None:
             self._miss(reading, job)
         for usd in reading.doubtful_usd:
-            if usd != 0.0:
-                await self._ledger.doubt(usd)
+            await self._doubt(usd)
         self._lane.close(submission, ended, reading.failures)
         self._tell(submission, job, reading)
         if reading.stop is not None:
             raise EndpointUnusable(f"{self._lane.name}: {reading.stop}.")
         if ended == "failed":
             self._refuse(job)
+        if reading.gone is not None:
+            raise RunStopped(
+                f"{self._lane.name}: the provider has no file {reading.gone} any more, with answers of batch {job.id}; "
+                f"{len(reading.answered):,} of {submission.requests:,} are kept. Run the same command to submit the "
+                "others again"
+            )
         if ended == OVER_LIMIT and submission.requests == 1 and submission.enqueued == submission.tokens:
             raise RunStopped(
                 f"{self._lane.name}: the provider's queue has no room for a single request: other work of the "
@@ -93,29 +101,38 @@ class Settling:
             )
 
     async def _read(self, submission: Submission, job: Job) -> _Reading:
-        """Both files; twice if the first time not all came that the server counts."""
+        """Both files; twice if the first time not all came that the server counts: a file may come after its batch."""
         reading = _Reading(self._records.requests(submission.tag))
-        for _ in range(2):
+        for again in range(2):
+            if again:
+                await self._lane.pause()
+                job = await self._lane.api.retrieve(job.id) or job
             reading.lines = reading.unreadable = reading.strange = 0
             # Output first: a question that is in both files has been answered.
             for file_id in (job.output_file_id, job.error_file_id):
                 if file_id:
                     await self._read_file(file_id, reading)
-            if not reading.unreadable and reading.lines >= min(job.finished, submission.requests):
+            whole = not reading.unreadable and reading.lines >= min(job.finished, submission.requests)
+            if whole or reading.gone is not None:
                 break
         return reading
 
     async def _read_file(self, file_id: str, reading: _Reading) -> None:
         before = reading.lines, reading.unreadable, reading.strange
-        why = ""
-        for _ in range(LOOKS):
+        why, absent, broken = "", 0, 0
+        while broken < LOOKS:
             try:
                 await self._read_lines(file_id, reading)
                 return
             except (NotThere, Unclear) as error:
                 why = str(error)
-                reading.lines, reading.unreadable, reading.strange = before
-                await self._lane.pause()
+                absent += isinstance(error, NotThere)
+                broken += isinstance(error, Unclear)
+            if absent >= LOST_AFTER:
+                reading.gone = file_id
+                return
+            reading.lines, reading.unreadable, reading.strange = before
+            await self._lane.pause()
         raise RunStopped(
             f"{self._lane.name}: the file {file_id} with answers cannot be read ({why}). Run the same command to try "
             "again: nothing is bought twice"
@@ -124,18 +141,19 @@ class Settling:
     async def _read_lines(self, file_id: str, reading: _Reading) -> None:
         commits: list[Awaitable[None]] = []
         try:
-            async for line in self._lane.api.lines(file_id):
-                if not line.strip():
-                    continue
-                reading.lines += 1
-                if reading.lines > 4 * len(reading.asked) + 1000:
-                    break  # no honest file is that long
-                answer = self._hear(line, reading)
-                if answer is not None:
-                    commits.append(asyncio.ensure_future(self._commit(*answer)))
-                if len(commits) >= _AT_ONCE:
-                    await asyncio.gather(*commits)
-                    commits.clear()
+            async with contextlib.aclosing(self._lane.api.lines(file_id)) as lines:
+                async for line in lines:
+                    if not line.strip():
+                        continue
+                    reading.lines += 1
+                    if reading.lines > 4 * len(reading.asked) + 1000:
+                        break  # no honest file is that long
+                    answer = self._hear(line, reading)
+                    if answer is not None:
+                        commits.append(asyncio.ensure_future(self._commit(*answer)))
+                    if len(commits) >= _AT_ONCE:
+                        await asyncio.gather(*commits)
+                        commits.clear()
         finally:
             await asyncio.gather(*commits)
 
@@ -162,7 +180,8 @@ class Settling:
             if found.key not in reading.failures:
                 usd = stated_cost_usd(found.raw, price)
                 reading.doubtful_usd.append(request.worst_usd if usd is None else usd)
-            reading.failures[found.key] = Failure("malformed_body", str(error), final=False)
+            detail = self._lane.api.redact(str(error))
+            reading.failures[found.key] = Failure("malformed_body", detail, final=False)
             return None
         reading.answered.add(found.key)
         reading.failures.pop(found.key, None)
@@ -189,21 +208,34 @@ class Settling:
         self._progress.cost_usd += completion.cost_usd or 0.0
         self._progress.cost_known &= completion.cost_usd is not None
 
+    async def _doubt(self, usd: float | None) -> None:
+        """Count an answer that was charged, or may have been, and cannot be used."""
+        self._budget.spend(usd)
+        self._progress.cost_usd += usd or 0.0
+        self._progress.cost_known &= usd is not None
+        if usd != 0.0:
+            await self._ledger.doubt(usd)
+
     def _fail(self, failed: Failed, reading: _Reading) -> None:
         verdict = failed.verdict
+        detail = self._lane.api.redact(verdict.detail)
         if verdict.action == "stop":
-            reading.stop = verdict.detail
+            reading.stop = detail
         else:
             final = verdict.action == "row"
-            reading.failures.setdefault(failed.key, Failure(verdict.reason, verdict.detail, final=final))
+            reading.failures.setdefault(failed.key, Failure(verdict.reason, detail, final=final))
 
     def _miss(self, reading: _Reading, job: Job) -> None:
-        """Questions that no line of either file speaks of have had a try as well."""
-        if reading.stop is None:
-            expired = job.status == "expired"
-            why = "the batch expired before it was answered" if expired else "the batch's files do not speak of it"
-            for key in reading.asked.keys() - reading.answered - reading.failures.keys():
-                reading.failures[key] = Failure("timeout" if expired else "malformed_body", why, final=False)
+        """Questions that no line of either file speaks of have had a try as well, which may have been charged unless it
+        was for want of time."""
+        if reading.stop is not None:
+            return
+        expired = job.status == "expired" and reading.gone is None
+        why = "the batch expired before it was answered" if expired else "the batch's files do not speak of it"
+        for key in reading.asked.keys() - reading.answered - reading.failures.keys():
+            reading.failures[key] = Failure("timeout" if expired else "malformed_body", why, final=False)
+            if not expired:
+                reading.doubtful_usd.append(reading.asked[key].worst_usd)
 
     def _tell(self, submission: Submission, job: Job, reading: _Reading) -> None:
         counts = Counter(failure.reason for failure in reading.failures.values())
@@ -217,6 +249,7 @@ class Settling:
         """A batch failed as a whole. Once may be chance, unless its code says what is wrong."""
         earlier = [submission.state for submission in self._records.ended(self._lane.name)][-MOST_FAILED:]
         said = [f"{problem.code}: {problem.message}" for problem in job.problems] or ["no reason given"]
+        why = self._lane.api.redact("; ".join(said)[:300])
         verdicts = [refusal(400, {"error": problem.model_dump()}) for problem in job.problems]
         if earlier.count("failed") >= MOST_FAILED or any(verdict.action == "stop" for verdict in verdicts):
-            raise EndpointUnusable(f"{self._lane.name}: batch {job.id} failed ({'; '.join(said)[:300]}).")
+            raise EndpointUnusable(f"{self._lane.name}: batch {job.id} failed ({why}).")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from clair.engines.batch.records import Request
+from clair.errors import ClairError
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 200_000_000
@@ -17,7 +20,10 @@ _PATTERN = "ledger.upload-*.jsonl"  # beside the ledger: not part of the dataset
 
 
 class UploadFile:
-    """Request lines on disk, each question once. `worst_usd` is the most that its answers can cost, as far as known."""
+    """Request lines on disk, each question once. `worst_usd` is the most that its answers can cost, as far as known.
+
+    Raises ClairError if it cannot be written.
+    """
 
     def __init__(self, run_dir: Path, name: str) -> None:
         self.path = run_dir / _PATTERN.replace("*", name)
@@ -25,11 +31,13 @@ class UploadFile:
         self.size = 0
         self.tokens = 0
         self.worst_usd = 0.0
-        self._file = self.path.open("wb")
+        with self._explained():
+            self._file = self.path.open("wb")
 
     def add(self, request: Request, line: bytes) -> None:
         """Append one line."""
-        self._file.write(line)
+        with self._explained():
+            self._file.write(line)
         self.requests[request.key] = request
         self.size += len(line)
         self.tokens += tokens_of(line)
@@ -37,12 +45,24 @@ class UploadFile:
 
     def close(self) -> None:
         """Nothing more is added; the file can be read."""
-        self._file.close()
+        with self._explained():
+            self._file.close()
 
     def remove(self) -> None:
         """Delete it from the disk."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
         self.path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ClairError(
+                f"cannot write {self.path}: {error.strerror or error}. Nothing of it was submitted; make room or see "
+                "to your permissions, and run the same command again"
+            ) from error
 
 
 def tokens_of(line: bytes) -> int:

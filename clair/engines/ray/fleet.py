@@ -233,6 +233,7 @@ def shares(opened: Opened, seats: int) -> list[Work]:
             templates=opened.templates,
             constitution=opened.constitution,
             checker=opened.checker.version if opened.checker else None,
+            names={part: endpoint.identity for part, endpoint in opened.endpoints.items()},
             asks_leave=any(value is not None for value in (settings.rpm, settings.tpm, settings.max_cost)),
             version=clair.__version__,
         )

@@ -18,6 +18,7 @@ from clair.templates import Templates
 class Work(NamedTuple):
     """What a worker must know before its first row. `settings` are the worker's own share of the limits.
 
+    `names` are those of the models in content keys, see `endpoints/naming.py`.
     With `asks_leave` every try is allowed by the driver first: there is a limit that all workers share.
     """
 
@@ -25,6 +26,7 @@ class Work(NamedTuple):
     templates: Templates
     constitution: tuple[str, ...]
     checker: str | None
+    names: Mapping[Part, str]
     asks_leave: bool
     version: str
 

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 
 import clair
 from clair.endpoints.endpoint import Endpoint
+from clair.endpoints.naming import is_same_model
 from clair.engines.ray.leave import LeaveAnswers
 from clair.engines.ray.mail import Mail, Pace
 from clair.engines.ray.messages import Doubt, Ended, Keep, Keys, Order, Report, Settled, Start, Work
@@ -108,6 +109,10 @@ class Worker:
         if checker is not None and checker.version != work.checker:
             raise UsageError(f"the checker {settings.checker} is not the driver's: {checker.version} != {work.checker}")
         self._endpoints = await open_parts(settings, self._stack, env=keys.env)
+        for part, endpoint in self._endpoints.items():
+            if not is_same_model(endpoint.where, work.names[part]):
+                raise UsageError(f"the {part} of a worker is {endpoint.where!r} and not {work.names[part]!r}")
+            endpoint.identity = work.names[part]
         plan = plan_of(
             settings,
             templates=work.templates,

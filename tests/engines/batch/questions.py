@@ -23,8 +23,11 @@ from clair.records import Ask
 POLL_S = 0.001
 
 
-async def answer_all(url: str, run: Path, count: int, *, max_requests: int) -> dict[int, str]:
-    """One command: the answers to "question 0", "question 1", ..., those given up last tried once more."""
+async def answer_all(url: str, run: Path, count: int, *, max_requests: int, times: int = 1) -> dict[int, str]:
+    """One command: the answers to "question 0", "question 1", ..., those given up last tried once more.
+
+    Each is asked so many `times`, all at once if that is more than one.
+    """
     spec = parse_spec(f"m@{url}", env={})
     limits = Limits(backoff_s=POLL_S, timeout_s=30)
     run.mkdir(parents=True, exist_ok=True)
@@ -56,7 +59,7 @@ async def answer_all(url: str, run: Path, count: int, *, max_requests: int) -> d
             while True:
                 for ended in await lane.ended():
                     await settling.settle(*ended)
-                found, waiting = await _ask(answers, count, records)
+                found, waiting = await _ask(answers, count, records, times)
                 await lane.submit()
                 if not waiting and not records.under_way():
                     return found
@@ -67,16 +70,23 @@ async def answer_all(url: str, run: Path, count: int, *, max_requests: int) -> d
             records.close()
 
 
-async def _ask(answers: BatchAnswers, count: int, records: Records) -> tuple[dict[int, str], bool]:
+async def _ask(answers: BatchAnswers, count: int, records: Records, times: int) -> tuple[dict[int, str], bool]:
     found: dict[int, str] = {}
-    waiting = False
-    for number in range(count):
+    waiting: list[int] = []
+
+    async def one(number: int) -> None:
         ask = Ask("reviser", "revise", ({"role": "user", "content": f"question {number}"},))
         try:
             found[number] = (await answers.get(ask)).text
         except Stopping:
-            waiting = True
+            waiting.append(number)
         except RowFailure:
             records.forgive()
-            waiting = True
-    return found, waiting
+            waiting.append(number)
+
+    for number in range(count):
+        if times == 1:
+            await one(number)
+    if times > 1:
+        await asyncio.gather(*(one(number) for number in range(count) for _ in range(times)))
+    return found, bool(waiting)

@@ -8,7 +8,8 @@ import pytest
 
 from clair.engines.batch.lane import allowance
 from clair.engines.batch.records import Failure, Records, Request, Submission, requests_under_way
-from clair.errors import LedgerError
+from clair.engines.batch.upload_file import UploadFile
+from clair.errors import ClairError, LedgerError
 
 A, B = bytes(32), bytes(31) + b"\x01"
 
@@ -81,3 +82,12 @@ def test_the_allowance_halves_where_it_was_too_much_and_grows_with_what_went_thr
     assert allowance([ended("over_limit", 900)]) == 450
     assert allowance([ended("over_limit", 900), ended("over_limit", 450)]) == 225
     assert allowance([ended("over_limit", 900), ended("completed", 450), ended("expired", 9)]) == 562
+
+
+def test_a_full_disk_is_named_when_questions_are_written_down(tmp_path: Path):
+    (tmp_path / "ledger.upload-1.jsonl").symlink_to("/dev/full")
+    file = UploadFile(tmp_path, "1")
+    with pytest.raises(ClairError, match=r"ledger\.upload-1\.jsonl: No space left.*same command again"):
+        file.add(Request(A, "revise", None), b"x" * 100_000)
+    file.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -16,11 +16,12 @@ import pytest
 
 from clair.engines import agenerate_with
 from clair.errors import BudgetExhausted, EndpointUnusable, RunStopped, UsageError
+from clair.ledger import Ledger
 from clair.pipeline.forecast import forecast
 from clair.pipeline.progress import Progress
 from clair.settings import resolve
 from tests.engines.batch.conftest import by_batch, online, shards
-from tests.pipeline.runs import pairs, reasons
+from tests.pipeline.runs import pairs, reasons, rejects
 from tests.servers import world
 from tests.servers.batch import BatchServer, Ending
 from tests.servers.chat import Fault, Reply
@@ -247,6 +248,26 @@ def test_max_cost_is_never_exceeded_and_the_run_goes_on_with_a_higher_one(tmp_pa
         done = by_batch(server, tmp_path / "run", max_cost=10.0, **options)
     assert done.summary.cost_usd.value == pytest.approx(sum(charged))
     assert set(server.submitted.values()) == {1}
+
+
+def test_answers_that_cannot_be_used_count_towards_max_cost(tmp_path: Path):
+    endless = [Ending(failures={place: (200, {"choices": []}) for place in range(99)})] * 99
+    options: dict[str, Any] = {"prices": {"target": (0.0, 0.0), "reviser": (2.0, 20.0)}, "max_tokens": 60}
+    with BatchServer(world.answer, models=MODELS, endings=endless) as server, pytest.raises(BudgetExhausted):
+        by_batch(server, tmp_path / "run", 12, max_cost=0.02, reviser_max_tokens=60, **options)
+    with Ledger.open(tmp_path / "run", create=False) as ledger:
+        assert 0.01 < ledger.totals().cost_usd <= 0.02
+
+
+def test_a_key_that_the_server_repeats_in_a_line_gets_into_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    key = "sk-right-123456"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    said = (400, {"error": {"message": f"{key} may not ask this", "type": "invalid_request_error"}})
+    with BatchServer(world.answer, models=MODELS, api_key=key, endings=[Ending(failures={1: said})]) as server:
+        by_batch(server, tmp_path / "run", 3)
+    assert [row["detail"] for row in rejects(tmp_path / "run")] == ["HTTP 400: *** may not ask this"]
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert [path.name for path in files if key.encode() in path.read_bytes()] == []
 
 
 def test_what_is_under_way_is_reserved_and_is_not_bought_by_another_engine(tmp_path: Path):
