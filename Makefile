@@ -40,7 +40,7 @@ bench-peers: $(STAMP)  ## beside distilabel's CLAIR task and curator: Linux, 1.5
 	$(BIN)/python -m tests.benchmarks.peers
 
 chaos: $(STAMP)  ## the attacks and the fuzzing of the tests, in their long form
-	CLAIR_CHAOS_ROUNDS=20 CLAIR_FUZZ_SECONDS=60 CLAIR_FUZZ_SEED=$$(date +%s) $(BIN)/python -m pytest tests/chaos tests/engines/batch/test_batch_faults.py --timeout 3600
+	CLAIR_CHAOS_ROUNDS=20 CLAIR_FUZZ_SECONDS=60 CLAIR_FUZZ_SEED=$$(date +%s) $(BIN)/python -m pytest tests/chaos tests/engines/batch tests/train/test_train_command.py --timeout 3600
 
 audit: $(STAMP)  ## known vulnerabilities in what is installed; needs a vulnerability service
 	$(PYTHON) -m venv $(VENV)-audit

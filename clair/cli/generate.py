@@ -39,8 +39,10 @@ def command(fork: Path | None, dry_run: bool, as_json: bool, **options: Any) -> 
         _forecast(settings, as_json=as_json)
         return
     if fork is not None:
+        from clair.engines import refuse_batches_under_way
         from clair.ledger.forking import fork as fork_ledger
 
+        refuse_batches_under_way(settings)
         fork_ledger(settings.run_dir, fork)
         settings = settings.model_copy(update={"out": str(fork)})
     _generate(settings, as_json=as_json)

@@ -25,11 +25,13 @@ def command(rows: int, as_json: bool, **options: Any) -> None:
     What it buys stays in the run folder's ledger: clair generate with the same options does not buy it again. It asks
     online and from this process, whatever the engine.
     """
+    from clair.engines import refuse_batches_under_way
     from clair.pipeline.forecast import forecast
     from clair.pipeline.progress import Progress
     from clair.pipeline.run import apreview, expected_rows
 
     settings = settings_from(options)
+    refuse_batches_under_way(settings)
     expected_rows(settings)  # a bad row anywhere ends the command before anything is bought
     few = settings.model_copy(update={"limit": min(rows, settings.limit or rows)})
     progress = Progress()

@@ -59,8 +59,8 @@ def main(name: str, model: str, pairs: Path) -> None:
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = (
-            clair_trainer(model, rows, folder, clock)
-            if name == "clair"
+            clair_trainer(model, rows, folder, clock, checkpointing=name == "clair-checkpointing")
+            if name.startswith("clair")
             else trl_trainer(name, model, rows, folder, clock)
         )
         trainer.add_callback(clock)
@@ -97,17 +97,24 @@ def trl_trainer(name: str, model: str, rows: list[dict[str, Any]], folder: str, 
     return Timed(model, args=args, train_dataset=Dataset.from_list(rows))
 
 
-def clair_trainer(model: str, rows: list[dict[str, Any]], folder: str, clock: Clock) -> Any:
+def clair_trainer(
+    model: str, rows: list[dict[str, Any]], folder: str, clock: Clock, *, checkpointing: bool = False
+) -> Any:
     """An APOTrainer with its own defaults, reading in order, after its timed start."""
     from clair.train import APOConfig, APOTrainer
     from clair.train.batching import StepSampler
+    from clair.train.config import CHECKPOINTING
 
     class InOrder(APOTrainer):
         def _get_train_sampler(self, train_dataset: Any = None) -> StepSampler:
             return StepSampler(len(rows), block=STEP, seed=None)
 
     args = APOConfig(
-        output_dir=folder, per_device_train_batch_size=STEP, reference_cache=f"{folder}/reference", **COMMON
+        output_dir=folder,
+        per_device_train_batch_size=STEP,
+        reference_cache=f"{folder}/reference",
+        **{CHECKPOINTING: checkpointing},
+        **COMMON,
     )
     tokenizer = AutoTokenizer.from_pretrained(model)
     trainer = InOrder(AutoModelForCausalLM.from_pretrained(model), args, train_dataset=rows, processing_class=tokenizer)

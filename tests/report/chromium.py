@@ -127,6 +127,14 @@ class Chromium:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
+    async def becomes(self, expression: str, expected: Any) -> bool:
+        """Whether an expression has a value, now or soon: pages answer some events only after they have been sent."""
+        for _ in range(SLOW_S * 10):
+            if await self.value(expression) == expected:
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
     async def press(self, *keys: str) -> None:
         """Press and release keys, named as in `KeyboardEvent.key`."""
         for key in keys:

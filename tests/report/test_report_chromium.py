@@ -82,8 +82,7 @@ async def test_filters_by_reason_kind_similarity_and_order(browser: Chromium, tm
     await page.value(FILL.format("order", "most"))
     assert [title.split()[-1] for title in await page.value(TITLES)] == ["eta.", "zeta.", "epsilon."]
     await page.click("#filters button[type=reset]")
-    await page.value("new Promise((done) => setTimeout(done, 50))")
-    assert await page.value(COUNT) == "13 of 13 rows"
+    assert await page.becomes(COUNT, "13 of 13 rows")
     await page.value(FILL.format("order", "least"))
     assert [title.split()[-1] for title in await page.value(TITLES)][:2] == ["alpha.", "beta."]
 
@@ -107,11 +106,11 @@ async def test_a_link_opens_its_row_whatever_the_filters(browser: Chromium, tmp_
     assert await page.value(SHOWN) == "Pair 8"
     await page.press("r")
     await page.value(f"location.hash = '#{3:032x}'")
-    await page.value("new Promise((done) => setTimeout(done, 50))")
-    assert (await page.value(SHOWN), await page.value(COUNT)) == ("Pair 4", "13 of 13 rows")
+    assert await page.becomes(SHOWN, "Pair 4")
+    assert await page.value(COUNT) == "13 of 13 rows"
     await page.value(f"location.hash = '#{'f' * 32}'")
-    await page.value("new Promise((done) => setTimeout(done, 50))")
-    assert f"clair show RUN {'f' * 32}" in await page.value("document.querySelector('#detail').textContent")
+    shown = f"document.querySelector('#detail').textContent.includes('clair show RUN {'f' * 32}')"
+    assert await page.becomes(shown, True)
 
 
 async def test_arrows_move_in_the_list_and_letters_typed_elsewhere_do_nothing(browser: Chromium, tmp_path: Path):
@@ -144,8 +143,7 @@ async def test_steps_of_a_chain_and_their_pair_lead_to_each_other(browser: Chrom
     await browser.open(write_report(write_run(tmp_path / "run", [whole, *steps])))
     assert "Made in steps: step 1 step 2" in await browser.value("document.querySelector('.family').textContent")
     await browser.click(".family a:last-child")
-    await browser.value("new Promise((done) => setTimeout(done, 50))")
-    assert await browser.value(SHOWN) == "Pair 3"
+    assert await browser.becomes(SHOWN, "Pair 3")
     assert "Step 2 of the pair" in await browser.value("document.querySelector('.family').textContent")
     assert "2 step pairs come on top" in await browser.value("document.querySelector('#funnel').textContent")
 

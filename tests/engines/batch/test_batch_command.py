@@ -19,10 +19,10 @@ from tests.servers.batch import BatchServer
 MODELS = ("target", "reviser")
 
 
-def clair(server: BatchServer, folder: Path, *more: str) -> Result:
+def clair(server: BatchServer, folder: Path, *more: str, command: str = "generate") -> Result:
     prompts = world.write_prompts(folder / "prompts.jsonl", 12)
     models = ["--target", f"target@{server.base_url}", "--reviser", f"reviser@{server.base_url}"]
-    words = ["generate", str(prompts), "-o", str(folder / "run"), *models, "--engine", "batch"]
+    words = [command, str(prompts), "-o", str(folder / "run"), *models, "--engine", "batch"]
     return CliRunner().invoke(main, [*words, "--batch-poll-s", "0.005", *more])
 
 
@@ -40,6 +40,19 @@ def test_detach_says_one_sentence_and_the_same_command_comes_to_the_closing_tabl
     assert re.search(r"rows +12 .*\npairs +11 \(92%\)", last.stdout)
     assert "batch batch_0001 completed: 11 of 11 answers" in last.stderr
     assert "batch batch_0002 submitted with 1 request\n" in last.stderr
+
+
+def test_what_is_under_way_is_neither_previewed_online_nor_left_behind_by_a_fork(tmp_path: Path):
+    with BatchServer(world.answer, models=MODELS) as server:
+        clair(server, tmp_path, "--detach")
+        asked = server.count
+        refused = [
+            clair(server, tmp_path, command="preview"),
+            clair(server, tmp_path, "--fork", str(tmp_path / "fork")),
+        ]
+        assert server.count == asked
+    assert [done.exit_code for done in refused] == [2, 2]
+    assert all("11 requests of" in done.stderr and "under way in batches" in done.stderr for done in refused)
 
 
 @pytest.mark.parametrize("key", [None, "sk-wrong-123456"])
