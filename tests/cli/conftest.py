@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,15 +13,6 @@ from tests.servers import world
 from tests.servers.chat import ChatServer
 
 Call = Callable[..., Result]
-
-
-@pytest.fixture(autouse=True)
-def collect_garbage_as_before() -> Iterator[None]:
-    """`clair generate` slows the garbage collector of its process down, which here is pytest's."""
-    thresholds = gc.get_threshold()
-    yield
-    gc.set_threshold(*thresholds)
-    gc.unfreeze()
 
 
 @pytest.fixture

@@ -37,7 +37,14 @@ class NearCluster:
         return actor
 
     async def aclose(self) -> None:
+        """Close what the processes' end would close."""
         self.closed = True
+        for actor in self.workers:
+            rows = [*actor._worker._rows]
+            for row in rows:
+                row.cancel()
+            await asyncio.gather(*rows, return_exceptions=True)
+            await actor._worker._stack.aclose()
 
 
 class NearActor:
