@@ -1,10 +1,15 @@
-"""A token bucket for limits such as requests or tokens per minute. Pure: the time comes in with each call.
+"""A token bucket for limits such as requests or tokens per minute, and what a request may take from it.
+
+Pure: the time comes in with each call.
 
 One second's worth may be used at once, so that load is spread evenly and no minute gets more than the limit
 plus a second's worth.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class TokenBucket:
@@ -35,3 +40,9 @@ class TokenBucket:
         if self._filled_at is not None:
             self._level = min(self._burst, self._level + (now - self._filled_at) * self._rate)
         self._filled_at = now
+
+
+def expected_tokens(size: int, body: Mapping[str, Any]) -> float:
+    """What a request of `size` bytes may use: four bytes a token, and the longest answer allowed (500 if none is)."""
+    longest = body.get("max_tokens", body.get("max_completion_tokens"))
+    return size / 4 + (500 if longest is None else longest)

@@ -23,6 +23,7 @@ from typing import Any
 
 import anyio
 
+from clair.endpoints.bucket import expected_tokens
 from clair.endpoints.charge import Allow, Charge, free, is_uncharged
 from clair.endpoints.classify import FAILURES, classify
 from clair.endpoints.client import Client, Secret, Transport, find_key, sockets_available
@@ -167,7 +168,7 @@ class Endpoint:
         """
         raw = json.dumps(body, separators=(",", ":")).encode()
         try:
-            return await self._retrying.copy()(self._attempt, raw, _expected_tokens(raw, body), allow, Attempts())
+            return await self._retrying.copy()(self._attempt, raw, expected_tokens(len(raw), body), allow, Attempts())
         except AttemptFailed as failed:
             verdict = failed.verdict
         # Raised outside of the handler: the failures behind it may repeat the key in their texts.
@@ -199,8 +200,8 @@ class Endpoint:
         for replica in self._replicas.all:
             await replica.client.aclose()
 
-    async def _attempt(self, raw: bytes, expected_tokens: float, allow: Allow, failures: Attempts) -> Reply:
-        permit = await self._limiter.acquire(expected_tokens, avoid=failures.failed_at)
+    async def _attempt(self, raw: bytes, tokens: float, allow: Allow, failures: Attempts) -> Reply:
+        permit = await self._limiter.acquire(tokens, avoid=failures.failed_at)
         replica = self._replicas.all[permit.replica]
         end: End = "neutral"
         wait_s = used_tokens = None
@@ -274,12 +275,6 @@ def _share(total: int, replicas: int) -> list[int]:
 def _controllers(limits: Limits, maxima: Sequence[int]) -> list[Controller]:
     fixed = limits.concurrency is not None
     return [Controller(start=m if fixed else min(m, ADAPTIVE_START), maximum=m) for m in maxima]
-
-
-def _expected_tokens(raw: bytes, body: Mapping[str, Any]) -> float:
-    """For the limit per minute: four bytes a token, and the longest answer allowed (500 if none is set)."""
-    longest = body.get("max_tokens", body.get("max_completion_tokens"))
-    return len(raw) / 4 + (500 if longest is None else longest)
 
 
 def _used_tokens(reply: Reply) -> float | None:

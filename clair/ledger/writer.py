@@ -6,7 +6,7 @@
 
 An item that comes alone is committed at once. After a commit of two or more, the next one starts `window_s`
 later or with `max_group` items: a busy run pays for tens of disk flushes a second and not for thousands.
-A failed commit ends the writer: every waiting and every later submit raises the explained error.
+A failed commit ends the writer: the future of every waiting and of every later item raises the explained error.
 """
 
 from __future__ import annotations
@@ -51,13 +51,17 @@ class GroupWriter(Generic[Item]):
         self._thread.start()
 
     def submit(self, item: Item) -> asyncio.Future[None]:
-        """Hand over an item. The future is done when it is durable; cancelling it takes nothing back."""
+        """Hand over an item. The future is done when it is durable; cancelling it takes nothing back.
+
+        A commit fails on the thread, before or after an item comes: its future raises either way.
+        """
         future = asyncio.get_running_loop().create_future()
         with self._changed:
-            if self._error is not None:
-                raise LedgerError(*self._error.args)
             if self._closing:
                 raise LedgerError("the ledger is closed")
+            if self._error is not None:
+                _resolve([future], self._error)
+                return future
             self._pending.append((item, future))
             if len(self._pending) in (1, self._max_group):
                 self._changed.notify()

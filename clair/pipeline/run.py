@@ -105,7 +105,7 @@ async def agenerate(
             await engine.run()
         except Exception as stopped:
             failure = stopped
-        await site.aclose()
+        await site.aclose()  # before the figures are read: nobody who drives rows spends anything any more
         summary = finished.unwritten() or write_run_folder(settings, opened.ledger, engine.plan)
         if failure is not None:
             raise failure

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from clair.endpoints.bucket import TokenBucket
+from clair.endpoints.bucket import TokenBucket, expected_tokens
 from clair.endpoints.charge import Charge
 from clair.endpoints.endpoint import Endpoint
 from clair.engines.ray.mail import Mail
@@ -35,7 +35,7 @@ class LeaveAnswers(Answers):
         usage = completion.usage
         if usage.prompt_tokens is not None and usage.completion_tokens is not None:
             used = usage.prompt_tokens + usage.completion_tokens
-            self._mail.post(Used(ask.part, expected_tokens(body), used))
+            self._mail.post(Used(ask.part, tokens_of(body), used))
         return completion
 
     @asynccontextmanager
@@ -43,7 +43,7 @@ class LeaveAnswers(Answers):
         """Around one try: the driver allows it, and is told how it ended."""
         number = await self._mail.ask(
             lambda number: Leave(
-                number, purchase.part, expected_tokens(purchase.body), purchase.worst_usd, purchase.reserved_usd
+                number, purchase.part, tokens_of(purchase.body), purchase.worst_usd, purchase.reserved_usd
             )
         )
         charge = Charge()
@@ -55,10 +55,9 @@ class LeaveAnswers(Answers):
             self._mail.post(Charged(number, charge.usd, charge.answered))
 
 
-def expected_tokens(body: dict[str, Any]) -> float:
-    """What a request may use: four bytes a token, and the longest answer allowed (500 if none is set)."""
-    longest = body.get("max_tokens", body.get("max_completion_tokens"))
-    return len(json.dumps(body, separators=(",", ":"))) / 4 + (500 if longest is None else longest)
+def tokens_of(body: Mapping[str, Any]) -> float:
+    """What a request may use, from its body as it is sent."""
+    return expected_tokens(len(json.dumps(body, separators=(",", ":"))), body)
 
 
 class Gate:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from clair.engines.ray.leave import Gate, expected_tokens
+from clair.engines.ray.leave import Gate, tokens_of
 from clair.engines.ray.messages import Used
 from clair.pipeline.answers import Stopping
 from tests.endpoints.virtual import run_virtually
@@ -74,5 +74,5 @@ def test_who_waits_at_a_gate_that_closes_is_turned_away():
 def test_a_request_is_estimated_at_its_size_and_its_longest_answer():
     body = {"model": "m", "messages": [{"role": "user", "content": "x" * 100}]}
     size = len('{"model":"m","messages":[{"role":"user","content":""}]}') + 100
-    assert expected_tokens(body) == size / 4 + 500
-    assert expected_tokens({**body, "max_tokens": 7}) == (size + len(',"max_tokens":7')) / 4 + 7
+    assert tokens_of(body) == size / 4 + 500
+    assert tokens_of({**body, "max_tokens": 7}) == (size + len(',"max_tokens":7')) / 4 + 7
