@@ -1,6 +1,7 @@
 # Every target sets up what it needs. Python >= 3.10, make and a package index are all it takes.
 PYTHON ?= python3
 VENV ?= .venv
+AUDIT =
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -42,11 +43,13 @@ bench-peers: $(STAMP)  ## beside distilabel's CLAIR task and curator: Linux, 1.5
 chaos: $(STAMP)  ## the attacks and the fuzzing of the tests, in their long form
 	CLAIR_CHAOS_ROUNDS=20 CLAIR_FUZZ_SECONDS=60 CLAIR_FUZZ_SEED=$$(date +%s) $(BIN)/python -m pytest tests/chaos tests/engines/batch tests/train/test_train_command.py --timeout 3600
 
-audit: $(STAMP)  ## known vulnerabilities in what is installed; needs a vulnerability service
+# Advisories name public versions, so the local label of a wheel (torch's +cpu) is cut off: with it, torch would not be looked up.
+audit: $(STAMP)  ## known vulnerabilities in what is installed; elsewhere than PyPI: AUDIT='--vulnerability-service osv --osv-url URL'
 	$(PYTHON) -m venv $(VENV)-audit
 	$(VENV)-audit/bin/python -m pip install --quiet 'pip-audit>=2.10,<3'
-	$(BIN)/python -m pip freeze --exclude-editable --exclude clair > $(VENV)-audit/audited.txt
-	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)-audit/audited.txt
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude clair > $(VENV)-audit/installed.txt
+	sed 's/\(==[^+]*\)+.*/\1/' $(VENV)-audit/installed.txt > $(VENV)-audit/audited.txt
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)-audit/audited.txt $(AUDIT)
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(VENV)-audit .bench .mypy_cache .pytest_cache .ruff_cache .coverage

@@ -50,7 +50,8 @@ def _print_config(context: click.Context, parameter: click.Parameter, name: str 
 @click.option("--max-length", type=int, help="longest pair side in tokens; longer ones are dropped  [default: 2048]")
 @click.option("--tokens-per-row", type=int, help="tokens through the model at once  [default: CPU 1024, GPU 16384]")
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), help="[default: auto]")
-@click.option("--gradient-checkpointing/--no-gradient-checkpointing", default=None, help="[default: on a GPU]")
+@click.option("--gradient-checkpointing/--no-gradient-checkpointing", default=None,
+              help="recompute activations: less memory, more computing  [default: on]")  # fmt: skip
 @click.option("--lora-rank", type=int, help="train an adapter of this rank in place of all weights")
 @click.option("--load-in-4bit", is_flag=True, default=None, help="QLoRA: frozen weights in 4 bits (CUDA)")
 @click.option("--sharding", help=f"share one model over GPUs: {', '.join(CONFIGS)}, or a JSON file")

@@ -9,7 +9,7 @@ from transformers import TrainingArguments
 
 from clair.errors import UsageError
 from clair.train.objectives import PairLoss
-from clair.train.sharding import check_settings
+from clair.train.sharding import check_settings, recomputes
 
 CHECKPOINTING = next(
     name
@@ -23,11 +23,16 @@ CHECKPOINTING = next(
 class APOConfig(TrainingArguments):  # type: ignore[misc]
     """`TrainingArguments` and what APO needs. Batch sizes count pairs: however many rows they make, a step is exact.
 
+    Activations are recomputed in the backward pass (as in TRL's trainers) unless FSDP's configuration does it.
     `options.TrainOptions` gives the reasons and sources of the defaults.
     """
 
     learning_rate: float = field(default=1e-6, metadata={"help": "Learning rate."})
     logging_steps: float = field(default=1, metadata={"help": "Steps between log lines."})
+    gradient_checkpointing: bool | None = field(
+        default=None,
+        metadata={"help": "Recompute activations; transformers 5.23 has activation_checkpointing instead."},
+    )
     ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "Every weight has a gradient."})
     objective: str = field(default="apo_zero", metadata={"help": "Name of a loss in clair.train.objectives."})
     beta: float = field(default=0.1, metadata={"help": "Reward per nat of log-ratio."})
@@ -43,7 +48,12 @@ class APOConfig(TrainingArguments):  # type: ignore[misc]
     )
 
     def __post_init__(self) -> None:
+        undecided = self.gradient_checkpointing is None and getattr(self, CHECKPOINTING) is None
         super().__post_init__()
+        if undecided:
+            # Both, for transformers keeps the old name as a copy of the new one.
+            self.gradient_checkpointing = not recomputes(self)
+            setattr(self, CHECKPOINTING, self.gradient_checkpointing)
         self.pair_loss()
         if self.layout not in ("auto", "sdpa", "varlen", "padded"):
             raise UsageError(f"layout {self.layout!r} is unknown; choose auto, sdpa, varlen or padded")

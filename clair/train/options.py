@@ -57,7 +57,8 @@ class TrainOptions:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the computation. auto: bfloat16 on a GPU (trained weights stay float32), float32 elsewhere."""
     gradient_checkpointing: bool | None = None
-    """Recompute activations in the backward pass. None: on for a GPU, off for a CPU."""
+    """Recompute activations in the backward pass: less memory, more computing. None: on, as in TRL's trainers, unless
+    FSDP's own configuration does it."""
     lora_rank: int | None = None
     """Train a LoRA adapter of this rank in place of all weights."""
     load_in_4bit: bool = False

@@ -119,8 +119,7 @@ def arguments(options: TrainOptions, *, n_pairs: int, on_gpu: bool) -> APOConfig
         raise UsageError(f"--epochs must be positive, got {options.epochs}")
     per_device = options.pairs_per_step // world
     steps = math.ceil(math.ceil(n_pairs / options.pairs_per_step) * options.epochs)
-    wanted = options.gradient_checkpointing
-    checkpointing: dict[str, Any] = {CHECKPOINTING: on_gpu if wanted is None else wanted}
+    checkpointing: dict[str, Any] = {CHECKPOINTING: options.gradient_checkpointing}
     default_rate = 1e-5 if options.lora_rank else 1e-6
     return APOConfig(
         output_dir=str(options.output / "checkpoints"),

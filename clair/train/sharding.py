@@ -72,7 +72,7 @@ def check_settings(args: Any) -> None:
             "FSDP and DeepSpeed shard a model over several processes with a GPU each, and here each would hold all of "
             "it. Start without them, or with torchrun or accelerate launch on GPUs"
         )
-    if args.gradient_checkpointing and _recomputes(args):
+    if args.gradient_checkpointing and recomputes(args):
         raise UsageError(
             "activations would be recomputed twice, by FSDP's activation_checkpointing and by the trainer; "
             "leave one to do it (--no-gradient-checkpointing, or take it out of the FSDP configuration)"
@@ -84,7 +84,7 @@ def check_settings(args: Any) -> None:
         )
 
 
-def _recomputes(args: Any) -> bool:
+def recomputes(args: Any) -> bool:
     """Whether FSDP's own configuration, or accelerate's, asks for activation checkpointing."""
     told = os.environ.get("FSDP_ACTIVATION_CHECKPOINTING", "false") if kind(None) == "fsdp" else "false"
     wanted = (args.fsdp_plugin_args or {}).get("activation_checkpointing", told)

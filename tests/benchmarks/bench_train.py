@@ -6,8 +6,8 @@ python -m tests.benchmarks.bench_train [--real 12] [--made 400] [--repeats 3] [-
 trl               DPOTrainer as it comes: gradient checkpointing, reference forward in every step
 trl-precomputed   the same with precompute_ref_log_probs
 trl-lean          precomputed, no checkpointing, pairs sorted by length, two at a time (all a user can set)
-clair             APOTrainer as it comes (on a CPU it keeps all activations of a row)
-clair-checkpointing    the same with gradient checkpointing, as TRL has it
+clair           APOTrainer as it comes: gradient checkpointing, too
+clair-activations   the same, keeping all activations of a row
 
 Each measurement is a process of its own, in the environment of `trl_environment.py`; ways alternate, the median
 counts. One thread by default: then CPU seconds hold no waiting of one core for another. A step is 8 pairs, in
@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from tests.benchmarks import trl_environment, trl_pairs
 from tests.benchmarks.measure import run, table
 
-WAYS = ("trl", "trl-precomputed", "trl-lean", "clair", "clair-checkpointing")
+WAYS = ("trl", "trl-precomputed", "trl-lean", "clair", "clair-activations")
 FULL = {"real": 12, "made": 400, "longest": 1024, "repeats": 3, "threads": 1, "vocabularies": (32_000, 128_256)}
 QUICK = {"real": 4, "made": 4, "longest": 512, "repeats": 1, "threads": 2, "vocabularies": (32_000,)}
 """Texts of more than 1,024 tokens are left out: TRL would cut them, clair would drop them."""
@@ -133,7 +133,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--ways", nargs="+", choices=WAYS)
     options = parser.parse_args(arguments)
     defaults = (
-        {**QUICK, "ways": ("trl", "trl-precomputed", "clair", "clair-checkpointing")}
+        {**QUICK, "ways": ("trl", "trl-precomputed", "clair", "clair-activations")}
         if options.quick
         else {**FULL, "ways": WAYS}
     )

@@ -59,7 +59,7 @@ def main(name: str, model: str, pairs: Path) -> None:
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         trainer = (
-            clair_trainer(model, rows, folder, clock, checkpointing=name == "clair-checkpointing")
+            clair_trainer(model, rows, folder, clock, checkpointing=name != "clair-activations")
             if name.startswith("clair")
             else trl_trainer(name, model, rows, folder, clock)
         )
@@ -97,9 +97,7 @@ def trl_trainer(name: str, model: str, rows: list[dict[str, Any]], folder: str, 
     return Timed(model, args=args, train_dataset=Dataset.from_list(rows))
 
 
-def clair_trainer(
-    model: str, rows: list[dict[str, Any]], folder: str, clock: Clock, *, checkpointing: bool = False
-) -> Any:
+def clair_trainer(model: str, rows: list[dict[str, Any]], folder: str, clock: Clock, *, checkpointing: bool) -> Any:
     """An APOTrainer with its own defaults, reading in order, after its timed start."""
     from clair.train import APOConfig, APOTrainer
     from clair.train.batching import StepSampler

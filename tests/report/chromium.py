@@ -145,14 +145,18 @@ class Chromium:
                 await self.send("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **shown)
 
     async def click(self, selector: str) -> None:
-        """Click at the middle of an element with the mouse."""
-        await self.value(
-            f"document.querySelector({selector!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})"
-        )
+        """Click at the middle of an element with the mouse, once two frames have been drawn with it in view.
+
+        Before that, a busy machine shows the mouse another place than `getBoundingClientRect` knows.
+        """
         box = await self.value(
-            f"(() => {{ const box = document.querySelector({selector!r}).getBoundingClientRect();"
-            " return [box.x + box.width / 2, box.y + box.height / 2] })()"
+            f"(async () => {{ const it = document.querySelector({selector!r});"
+            " it.scrollIntoView({block: 'center', behavior: 'instant'});"
+            " for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);"
+            " const box = it.getBoundingClientRect(), at = [box.x + box.width / 2, box.y + box.height / 2];"
+            " return it.contains(document.elementFromPoint(...at)) ? at : null })()"
         )
+        assert box is not None, f"{selector} is covered"
         for kind in ("mousePressed", "mouseReleased"):
             await self.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 

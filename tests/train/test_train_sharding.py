@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from clair.cli import main
 from clair.errors import UsageError
 from clair.train import APOConfig, sharding
+from clair.train.config import CHECKPOINTING
 from clair.train.options import CONFIGS
 
 
@@ -125,6 +126,20 @@ def test_zero_stage_3_is_refused() -> None:
     sharding.check_settings(config(deepspeed_plugin=SimpleNamespace(zero_stage=2)))
     with pytest.raises(UsageError, match=r"ZeRO stage 3 is not supported.* use FSDP2"):
         sharding.check_settings(config(deepspeed_plugin=SimpleNamespace(zero_stage=3)))
+
+
+def test_activations_are_recomputed_unless_somebody_says_no_or_fsdp_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recomputes(**settings: Any) -> tuple[bool, bool]:
+        made = APOConfig(output_dir=str(tmp_path), use_cpu=True, **settings)
+        return getattr(made, CHECKPOINTING), made.gradient_checkpointing
+
+    assert recomputes() == (True, True)
+    assert recomputes(**{CHECKPOINTING: False}) == (False, False)
+    monkeypatch.setattr("clair.train.config.recomputes", lambda args: True)
+    assert recomputes() == (False, False)
+    assert recomputes(**{CHECKPOINTING: True}) == (True, True)
 
 
 def test_recomputing_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
