@@ -77,6 +77,12 @@ class Chromium:
             await self.send(f"{domain}.enable")
         await self.send("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0,
                         uploadThroughput=0)  # fmt: skip
+        await self._prefer("light")
+
+    async def _prefer(self, scheme: str) -> None:
+        """What the reader prefers. Little motion always: a page that still glides is not where the mouse clicks."""
+        features = [("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]
+        await self.send("Emulation.setEmulatedMedia", features=[{"name": n, "value": v} for n, v in features])
 
     async def send(self, method: str, *, whole: bool = False, **parameters: Any) -> dict[str, Any]:
         """One call of the protocol, to the tab or (`whole`) to the browser; returns its result."""
@@ -145,18 +151,16 @@ class Chromium:
                 await self.send("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **shown)
 
     async def click(self, selector: str) -> None:
-        """Click at the middle of an element with the mouse, once two frames have been drawn with it in view.
-
-        Before that, a busy machine shows the mouse another place than `getBoundingClientRect` knows.
-        """
+        """Click at the middle of an element with the mouse, once two frames have been drawn with it in view."""
         box = await self.value(
             f"(async () => {{ const it = document.querySelector({selector!r});"
             " it.scrollIntoView({block: 'center', behavior: 'instant'});"
             " for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);"
             " const box = it.getBoundingClientRect(), at = [box.x + box.width / 2, box.y + box.height / 2];"
-            " return it.contains(document.elementFromPoint(...at)) ? at : null })()"
+            " const met = document.elementFromPoint(...at);"
+            " return it.contains(met) ? at : `${at} shows ${met && met.outerHTML.slice(0, 200)}` })()"
         )
-        assert box is not None, f"{selector} is covered"
+        assert isinstance(box, list), f"{selector}: {box}"
         for kind in ("mousePressed", "mouseReleased"):
             await self.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
@@ -164,8 +168,7 @@ class Chromium:
         """The window's size in CSS pixels, and the color scheme that the reader prefers."""
         await self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                         mobile=phone)  # fmt: skip
-        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        await self.send("Emulation.setEmulatedMedia", features=features)
+        await self._prefer("dark" if dark else "light")
 
     async def screenshot(self, path: Path, *, whole: bool = False) -> None:
         """A PNG of the window, or of the whole page."""
