@@ -92,12 +92,13 @@ def test_the_rows_of_a_lost_worker_end_elsewhere_and_only_what_was_in_its_hands_
     cluster = NearCluster()
 
     async def kill_twice(_: Any) -> None:
-        for share in (3, 2):
-            while counting.asked.total() < alone.asked // share:
+        """One of the first two with a third of the questions asked, then the one that replaced it."""
+        for hired in (2, 3):
+            while counting.asked.total() < alone.asked // 3 or len(cluster.workers) < hired:
                 await asyncio.sleep(0.005)
             cluster.workers[-1].kill()
 
-    with counting.server(0.02) as server:
+    with counting.server(0.1) as server:
         given = {**options(tmp_path, server.base_url), "concurrency": 8}
         _, progress = run_near(cluster, tmp_path / "run", meanwhile=kill_twice, **given)
     assert data(tmp_path / "run") == alone.data
