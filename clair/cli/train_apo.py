@@ -88,8 +88,17 @@ def command(data: str, model: str, output: Path, as_json: bool, **options: Any) 
 
     disable_progress_bar()
     result = train(TrainOptions(data=data, model=model, output=output, **given))
+    _leave_group()
     if is_first:
         click.echo(json.dumps(asdict(result), default=str) if as_json else _closing(result))
+
+
+def _leave_group() -> None:
+    """Under torchrun, a process that ends with its group open may be aborted on its way out, by gloo's threads."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _closing(result: TrainResult) -> str:
