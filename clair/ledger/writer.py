@@ -57,11 +57,11 @@ class GroupWriter(Generic[Item]):
         """
         future = asyncio.get_running_loop().create_future()
         with self._changed:
-            if self._closing:
-                raise LedgerError("the ledger is closed")
             if self._error is not None:
                 _resolve([future], self._error)
                 return future
+            if self._closing:
+                raise LedgerError("the ledger is closed")
             self._pending.append((item, future))
             if len(self._pending) in (1, self._max_group):
                 self._changed.notify()

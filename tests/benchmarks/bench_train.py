@@ -6,8 +6,8 @@ python -m tests.benchmarks.bench_train [--real 12] [--made 400] [--repeats 3] [-
 trl               DPOTrainer as it comes: gradient checkpointing, reference forward in every step
 trl-precomputed   the same with precompute_ref_log_probs
 trl-lean          precomputed, no checkpointing, pairs sorted by length, two at a time (all a user can set)
-clair           APOTrainer as it comes: gradient checkpointing, too
-clair-activations   the same, keeping all activations of a row
+clair             APOTrainer as it comes: gradient checkpointing, too
+clair-activations the same, keeping all activations of a row
 
 Each measurement is a process of its own, in the environment of `trl_environment.py`; ways alternate, the median
 counts. One thread by default: then CPU seconds hold no waiting of one core for another. A step is 8 pairs, in
