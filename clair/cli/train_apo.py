@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,17 +89,20 @@ def command(data: str, model: str, output: Path, as_json: bool, **options: Any) 
     from clair.train import train
 
     disable_progress_bar()
-    result = train(TrainOptions(data=data, model=model, output=output, **given))
-    _leave_group()
+    with _own_group():
+        result = train(TrainOptions(data=data, model=model, output=output, **given))
     if is_first:
         click.echo(json.dumps(asdict(result), default=str) if as_json else _closing(result))
 
 
-def _leave_group() -> None:
-    """Under torchrun, a process that ends with its group open may be aborted on its way out, by gloo's threads."""
+@contextmanager
+def _own_group() -> Iterator[None]:
+    """A process group that the training opened is left by it: gloo's threads may abort a process that ends inside."""
     from torch import distributed
 
-    if distributed.is_available() and distributed.is_initialized():
+    found = distributed.is_available() and distributed.is_initialized()
+    yield
+    if not found and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
 

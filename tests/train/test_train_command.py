@@ -13,8 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 from tiny_models import chat_rows, tiny_model, tiny_tokenizer
+from torch import distributed
 
 from clair.cli import main
+from clair.cli.train_apo import _own_group
 
 HERE = Path(__file__).parent
 
@@ -116,3 +118,18 @@ def test_two_processes_give_the_same_model_and_one_summary(tmp_path: Path, model
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("out", "two"))
     assert one.keys() == two.keys()
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5
+
+
+def test_a_process_group_is_left_by_who_opened_it() -> None:
+    def join() -> None:
+        distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+
+    with _own_group():
+        join()
+    assert not distributed.is_initialized()
+
+    join()
+    with _own_group():
+        pass
+    assert distributed.is_initialized()
+    distributed.destroy_process_group()
