@@ -102,11 +102,18 @@ def insert_all(connection: sqlite3.Connection, rows: Sequence[ReplyRow | Outcome
 
 
 def _insert_reply(connection: sqlite3.Connection, row: ReplyRow) -> bool:
-    """False if the key has an answer already: the first one stays, and is counted once."""
+    """Whether it is to be counted: this very answer is kept and counted once.
+
+    Another answer to the same question was paid for as well. It is counted, and the first one stays.
+    """
+    packed = pack(row.raw)
     inserted = connection.execute(
-        "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row[:-2], pack(row.raw))
+        "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row[:-2], packed)
     ).rowcount
-    return inserted == 1
+    if inserted:
+        return True
+    (kept,) = connection.execute("SELECT raw FROM replies WHERE key = ?", (row.key,)).fetchone()
+    return bool(kept != packed)
 
 
 def _add_spending(connection: sqlite3.Connection, amounts: Sequence[tuple[str, Spending]]) -> None:

@@ -1,11 +1,13 @@
 """Where a recipe's questions are answered: from the ledger if the answer was bought before, else from the endpoint.
 
 The one path by which money is spent: reserve the worst case, ask, commit the raw reply, and only then look inside.
-A try that brings no answer is counted too, for it may have been charged.
+A try that brings no answer is counted too, for it may have been charged. What is being asked is not asked again: rows
+with the same question wait for one answer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,8 +16,8 @@ from typing import NamedTuple, Protocol
 
 from clair.endpoints.charge import Charge
 from clair.endpoints.endpoint import Endpoint, NotSent
-from clair.endpoints.reply import parse_reply
-from clair.errors import NotBought
+from clair.endpoints.reply import MalformedBody, parse_reply
+from clair.errors import LedgerError, NotBought
 from clair.ledger.keys import content_key
 from clair.ledger.store import StoredReply
 from clair.pipeline.budget import Budget
@@ -77,6 +79,7 @@ class Answers:
         self._endpoints = endpoints
         self.budget = budget
         self._progress = progress
+        self._asked: dict[bytes, asyncio.Future[Completion | None]] = {}
         self.stopping = False
 
     def stop(self) -> None:
@@ -98,12 +101,26 @@ class Answers:
             body={**body, "messages": list(ask.identity_messages)},
             sample_index=ask.sample_index,
         )
-        stored = self._ledger.get(key)
-        if stored is not None:
-            return dataclasses.replace(parse_reply(stored.raw, None), cost_usd=stored.cost_usd)
-        if finished_before and ask.attempt:
-            raise NotBought
-        return await self.buy(ask, endpoint, body, key)
+        while (stored := self._ledger.get(key)) is None:
+            if finished_before and ask.attempt:
+                raise NotBought
+            if key not in self._asked:
+                return await self._buy_for_all(ask, endpoint, body, key)
+            completion = await asyncio.shield(self._asked[key])
+            if completion is not None:
+                return completion
+        return _kept(stored)
+
+    async def _buy_for_all(self, ask: Ask, endpoint: Endpoint, body: dict[str, object], key: bytes) -> Completion:
+        """Buy it, for the rows too that come to ask the same meanwhile; without an answer each asks for itself."""
+        asked = self._asked[key] = asyncio.get_running_loop().create_future()
+        completion = None
+        try:
+            completion = await self.buy(ask, endpoint, body, key)
+        finally:
+            del self._asked[key]
+            asked.set_result(completion)
+        return completion
 
     async def buy(self, ask: Ask, endpoint: Endpoint, body: dict[str, object], key: bytes) -> Completion:
         """Ask the endpoint what the ledger does not know."""
@@ -157,3 +174,11 @@ class Answers:
             await self._ledger.doubt(cost_usd)
         if reserved_usd is not None:
             await self._ledger.doubt(reserved_usd, count=-1)
+
+
+def _kept(stored: StoredReply) -> Completion:
+    try:
+        completion = parse_reply(stored.raw, None)
+    except MalformedBody as error:
+        raise LedgerError(f"an answer in the ledger is damaged: {error}. Restore the ledger from a copy.") from None
+    return dataclasses.replace(completion, cost_usd=stored.cost_usd)

@@ -61,12 +61,12 @@ def test_any_bytes_come_back_as_they_were(bodies: dict[bytes, bytes]):
             assert ledger.get(key) == StoredReply(raw, 0.25)
 
 
-async def test_a_key_keeps_its_first_reply_and_counts_once(tmp_path: Path):
+async def test_a_key_keeps_its_first_reply_and_counts_every_other_that_was_paid_for(tmp_path: Path):
     with Ledger.open(tmp_path, create=True) as ledger:
         await put(ledger, b"k", b"first")
-        await asyncio.gather(put(ledger, b"k", b"second"), put(ledger, b"k", b"third"))
+        await asyncio.gather(put(ledger, b"k", b"first"), put(ledger, b"k", b"second"))
         assert ledger.get(b"k") == StoredReply(b"first", 0.25)
-        assert ledger.totals().by_stage == {"sample": Spending(1, 10, 3, 0.25, 0)}
+        assert ledger.totals().by_stage == {"sample": Spending(2, 20, 6, 0.5, 0)}
 
 
 async def test_totals_add_up_by_stage_across_invocations_and_unknown_is_not_zero(tmp_path: Path):

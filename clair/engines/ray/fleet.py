@@ -2,15 +2,16 @@
 
 One process, the driver, reads the input in order, decides on duplicates, near-duplicates and contamination, counts
 pairs, holds the ledger and writes the dataset: all that must be decided once is decided once, by the code of a run in
-one process. Rows go to whichever worker has most room. The row of a worker that is lost is first driven over the
-ledger, which holds all that was bought for it, and then goes to another worker with the answers found there.
+one process. A row is first driven over the ledger, which holds all that was bought for it (a tenth of a millisecond if
+that is nothing), and then goes to whichever worker has most room, with the answers found there. So does the row of a
+worker that is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import NoReturn, Protocol
 
 import clair
@@ -57,8 +58,7 @@ class Fleet:
         self._on_room: Callable[[], None] = lambda: None
         self._failure: Exception | None = None
         self._losses = 0
-        # Looking into the ledger first costs a tenth of a millisecond for each row; a new one holds nothing.
-        self._replays = bool(opened.ledger.totals().by_stage)
+        self._asked: dict[bytes, asyncio.Future[None]] = {}
         self._keys = Keys(opened.ledger.secret, environment_of(opened.settings))
         shown = gauges_of(opened.endpoints)
         opened.progress.gauges = {part: Gauge(self._desks, part) for part in opened.endpoints if part in shown}
@@ -91,20 +91,30 @@ class Fleet:
 
     async def drive(self, row: Row, *, finished_before: bool) -> Outcome:
         """How the row ends, see `Site`."""
-        replays = self._replays
         while True:
             known: dict[bytes, StoredReply] = {}
-            if replays:
-                with suppress(Missing):
-                    return await self._replayed(row, known, finished_before=finished_before)
-            desk = await self._free_desk()
             try:
-                outcome = await desk.drive(row, finished_before=finished_before, known=known)
-            except WorkerLost:
-                replays = True
+                return await self._replayed(row, known, finished_before=finished_before)
+            except Missing as missing:
+                key = missing.key
+            if key in self._asked:
+                await asyncio.shield(self._asked[key])
                 continue
-            self._losses = 0
-            return outcome
+            with suppress(WorkerLost), self._asking(key):
+                desk = await self._free_desk()
+                outcome = await desk.drive(row, finished_before=finished_before, known=known)
+                self._losses = 0
+                return outcome
+
+    @contextmanager
+    def _asking(self, key: bytes) -> Iterator[None]:
+        """Rows with the same question wait: whichever worker they went to, it would buy the answer once more."""
+        ended = self._asked[key] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            del self._asked[key]
+            ended.set_result(None)
 
     async def aclose(self) -> None:
         """End all workers."""

@@ -10,11 +10,15 @@ from clair.ledger.store import Ledger, StoredReply
 from clair.pipeline.answers import Answers
 from clair.pipeline.budget import Budget
 from clair.pipeline.progress import Progress
-from clair.records import Part
+from clair.records import Ask, Part
 
 
 class Missing(Exception):
-    """A question whose answer is not in the ledger."""
+    """A question whose answer is not in the ledger, by its content key."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(key)
+        self.key = key
 
 
 class FromLedger(Answers):
@@ -23,9 +27,9 @@ class FromLedger(Answers):
     def __init__(self, ledger: Ledger, endpoints: Mapping[Part, Endpoint], known: dict[bytes, StoredReply]) -> None:
         super().__init__(ledger=_Noting(ledger, known), endpoints=endpoints, budget=Budget(None), progress=Progress())
 
-    async def buy(self, *_: object, **__: object) -> NoReturn:
+    async def buy(self, _ask: Ask, _endpoint: Endpoint, _body: dict[str, object], key: bytes) -> NoReturn:
         """Nothing is bought here."""
-        raise Missing
+        raise Missing(key)
 
 
 class _Noting:
@@ -40,7 +44,7 @@ class _Noting:
         return stored
 
     async def put(self, *_: object, **__: object) -> NoReturn:
-        raise Missing
+        raise AssertionError("nothing is bought here")
 
     async def doubt(self, *_: object, **__: object) -> NoReturn:
-        raise Missing
+        raise AssertionError("nothing is bought here")
