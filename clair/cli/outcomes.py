@@ -35,7 +35,7 @@ def _show_pair(console: Any, pair: Pair) -> None:
     contrast = pair.contrast
     if pair.parent_id is not None:
         console.print(f"step {pair.step} of {printable(pair.parent_id)}", style="dim", markup=False)
-    console.print(word_diff(pair.rejected, pair.chosen))
+    _show_diff(console, pair.rejected, pair.chosen)
     console.print(f"why: {printable(pair.rationale)}", style="italic", markup=False)
     console.print(
         f"pair ({printable(pair.protocol)}, {pair.spent.attempts} attempt(s)): "
@@ -51,6 +51,10 @@ def _show_reject(console: Any, reject: Reject) -> None:
     console.print(text, style="yellow", markup=False)
     console.print(printable(reject.detail), markup=False)
     if reject.response is not None and reject.revision is not None:
-        console.print(word_diff(reject.response, reject.revision))
+        _show_diff(console, reject.response, reject.revision)
     elif reject.response is not None:
         console.print(printable(reject.response), markup=False)
+
+
+def _show_diff(console: Any, rejected: str, chosen: str) -> None:
+    console.print(word_diff(rejected, chosen, styled=console.color_system is not None))

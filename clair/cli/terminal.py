@@ -17,17 +17,23 @@ def printable(text: str) -> str:
     return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
 
 
-def word_diff(rejected: str, chosen: str) -> Text:
-    """Both answers in one text: removed words struck through in red, added words in green."""
+def word_diff(rejected: str, chosen: str, *, styled: bool = True) -> Text:
+    """Both answers in one text: removed words struck through in red, added words in green.
+
+    Where styles are not shown, in a file or a pipe, `[-removed-]` and `{+added+}` as `git diff --word-diff` has them.
+    """
     from rich.text import Text
 
     from clair.contrast import diff_spans
 
+    removed, added = ("{}", "{}") if styled else ("[-{}-]", "{{+{}+}}")
     text = Text()
     for span in diff_spans(rejected, chosen):
         if span.kind == "equal":
             text.append(printable(span.shown))
             continue
-        text.append(printable(span.rejected), style="red strike")
-        text.append(printable(span.chosen), style="bold green")
+        for words, form, style in ((span.rejected, removed, "red strike"), (span.chosen, added, "bold green")):
+            if words:
+                space = words[: -len(words.lstrip())]
+                text.append(space).append(form.format(printable(words[len(space) :])), style=style)
     return text

@@ -10,15 +10,16 @@ import fcntl
 import os
 from pathlib import Path
 
-from clair.errors import LedgerError
+from clair.errors import LedgerError, UsageError
 
 
 def make_folder(run_dir: Path) -> None:
-    """Make a run folder. Raises LedgerError if that is not allowed or something else has the name."""
+    """Make a run folder. Raises UsageError if something else has its name, LedgerError if the system refuses."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LedgerError(f"cannot make the run folder {run_dir}: {error.strerror}. Choose another with -o.") from error
+        kind = UsageError if isinstance(error, FileExistsError | NotADirectoryError) else LedgerError
+        raise kind(f"cannot make the run folder {run_dir}: {error.strerror}. Choose another with -o.") from error
 
 
 class RunLock:

@@ -24,7 +24,7 @@ def test_a_preview_shows_rows_with_diffs_and_a_measured_forecast(
     lines = done.stdout.splitlines()
     assert lines[0].startswith("row 1 ──")
     assert lines[1] == "user: Tell me about row 0."
-    assert " word0x34 wrong0 right0 word0x36 " in lines[2]
+    assert " word0x34 [-wrong0-] {+right0+} word0x36 " in lines[2]
     assert lines[3:5] == [
         "why: Row 0 has one mistake.",
         "pair (edits, 1 attempt(s)): 1% of the words changed in 1 edit(s), Jaccard 0.97, length ratio 1.00",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from clair.cli.terminal import word_diff
 from tests.cli.conftest import Call
 from tests.dataset.dataset_examples import reject
 from tests.pipeline.runs import clair, digests
@@ -67,7 +68,7 @@ def test_show_prints_the_first_pairs(call: Call, tmp_path: Path):
     assert lines[1:6] == [
         f"{0:032x} from prompts.jsonl, record 0",
         "user: Tell me about alpha.",
-        f"word0new0 {rest}",
+        f"[-word0-]{{+new0+}} {rest}",
         "why: off by one",
         "pair (edits, 1 attempt(s)): 10% of the words changed in 1 edit(s), Jaccard 0.82, length ratio 1.00",
     ]
@@ -80,7 +81,7 @@ def test_show_prints_rejects(call: Call, tmp_path: Path):
         "user: Why is the sky blue?",
         "reject at gate: too_different",
         "78 % of the words changed",
-        "Because.Since it is so.",
+        "[-Because.-]{+Since it is so.+}",
     ]
 
 
@@ -120,3 +121,12 @@ def test_texts_cannot_drive_the_terminal(call: Call, tmp_path: Path):
         for part in ("\x07", "\x1b]", "\x1b[2J", "\u202e"):
             assert part not in done.stdout
         assert r"\x1b]0;owned\x07" in done.stdout
+
+
+def test_in_a_terminal_styles_tell_removed_from_added():
+    text = word_diff("It is 5 m.", "It is 6 m.")
+    assert text.plain == "It is 5 6 m."
+    assert [(text.plain[span.start : span.end], span.style) for span in text.spans] == [
+        ("5", "red strike"),
+        ("6", "bold green"),
+    ]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from clair.errors import LedgerError
+from clair.errors import LedgerError, UsageError
 from clair.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -175,7 +175,7 @@ def test_what_may_be_read_but_not_written_is_named(open_folder: Path, closed: st
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path):
     (tmp_path / "run").write_text("")
-    with pytest.raises(LedgerError, match=r"cannot make the run folder .*: File exists"):
+    with pytest.raises(UsageError, match=r"cannot make the run folder .*: File exists"):
         Ledger.open(tmp_path / "run", create=True)
 
 
