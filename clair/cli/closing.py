@@ -62,8 +62,7 @@ def _cost(summary: RunSummary) -> str:
 
 def _next(settings: GenerateSettings, summary: RunSummary) -> list[str]:
     if not summary.pairs:
-        return [f"No pairs. The rejects say why: python -c \"import datasets; print(datasets.load_dataset("
-                f"'{settings.out}', 'rejects')['train'][0])\""]  # fmt: skip
+        return [f"No pairs. The rejects say why: clair show {settings.out} --rejects -n 1"]
     model = "sandbox" if settings.in_sandbox else "MODEL"
     return [
         _line("read", f"python -c \"import datasets; print(datasets.load_dataset({settings.out!r})['train'][0])\""),
