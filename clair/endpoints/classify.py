@@ -22,7 +22,7 @@ import httpx2
 import openai
 
 from clair.endpoints.bounds import UnboundedReply
-from clair.endpoints.reply import MalformedBody
+from clair.endpoints.reply import MalformedBody, ReportedError
 from clair.records import Reason
 
 _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
@@ -54,7 +54,9 @@ class Verdict:
 def classify(error: Exception) -> Verdict:
     """The verdict on one of `FAILURES`."""
     if isinstance(error, openai.APIStatusError):
-        return _status(error)
+        return classify_status(error.status_code, error.body, error.response.headers)
+    if isinstance(error, ReportedError):
+        return classify_status(error.status, error.fields, {})
     if isinstance(error, MalformedBody):
         return Verdict("retry", "malformed_body", str(error))
     if isinstance(error, UnboundedReply):
@@ -79,33 +81,33 @@ def _transport(error: Exception) -> Verdict:
     return Verdict("retry", "malformed_body", f"the reply is not HTTP ({what})")
 
 
-def _status(error: openai.APIStatusError) -> Verdict:
-    status = error.status_code
-    fields = _mapping(error.body)
+def classify_status(status: int, body: object, headers: Mapping[str, str]) -> Verdict:
+    """The verdict on an error status. `body` holds the fields of the error, if it has any."""
+    fields = _mapping(body)
     codes = {str(fields.get("code")), str(fields.get("type"))}
-    detail = f"HTTP {status}: {error_text(error.body)}"
+    detail = f"HTTP {status}: {error_text(body)}"
     if status == 429:
-        return _rate_limited(error, codes, detail)
+        return _rate_limited(headers, codes, detail)
     if status == 408:
         return Verdict("retry", "timeout", detail)
     if status in (409, 425) or status >= 500:
-        wait_s = retry_after_s(error.response.headers)
+        wait_s = retry_after_s(headers)
         return Verdict("retry", "overloaded", detail, wait_s and min(wait_s, LONGEST_RETRY_AFTER_S))
     if status < 400:
-        return Verdict("stop", "bad_request", _redirect(status, error.response.headers))
+        return Verdict("stop", "bad_request", _redirect(status, headers))
     if codes & _TOO_LONG or status == 413 or fields.get("param") == "input_tokens":
         return Verdict("row", "context_too_long", detail)
     if codes & _FILTERED or "flagged_input" in _mapping(fields.get("metadata")):
         return Verdict("row", "content_filter", detail)
     if status in (401, 402, 403, 404, 405) or codes & (_NO_QUOTA | _BAD_OPTION | _NO_MODEL):
-        return Verdict("stop", "bad_request", detail + _advice(status, codes, error.body))
+        return Verdict("stop", "bad_request", detail + _advice(status, codes, body))
     return Verdict("row", "bad_request", detail)
 
 
-def _rate_limited(error: openai.APIStatusError, codes: set[str], detail: str) -> Verdict:
+def _rate_limited(headers: Mapping[str, str], codes: set[str], detail: str) -> Verdict:
     if codes & _NO_QUOTA:
         return Verdict("stop", "rate_limited", f"{detail}. The account has no quota left; add credit, then resume")
-    wait_s = retry_after_s(error.response.headers)
+    wait_s = retry_after_s(headers)
     if wait_s is not None and wait_s > LONGEST_RETRY_AFTER_S:
         return Verdict("stop", "rate_limited", f"{detail}. The server asks to wait {wait_s:.0f} s; resume then")
     return Verdict("retry", "rate_limited", detail, wait_s)

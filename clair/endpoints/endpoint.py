@@ -33,7 +33,7 @@ from clair.endpoints.options import Limits, Sampling
 from clair.endpoints.pricing import find_price, worst_cost_usd
 from clair.endpoints.probe import probe_all
 from clair.endpoints.replica import Judged, Notify, Replica, Replicas
-from clair.endpoints.reply import Reply, parse_reply, stated_cost_usd
+from clair.endpoints.reply import Reply, parse_new, stated_cost_usd
 from clair.endpoints.retry import AttemptFailed, Attempts, retrying
 from clair.endpoints.spec import EndpointSpec
 from clair.errors import EndpointUnusable, RowFailure, UsageError
@@ -237,7 +237,7 @@ class Endpoint:
         try:
             with anyio.fail_after(self._limits.timeout_s):
                 answer = await client.chat(raw)
-            reply = Reply(answer, parse_reply(answer, self.price))
+            reply = Reply(answer, parse_new(answer, self.price))
         except FAILURES as error:
             charge.usd = 0.0 if is_uncharged(error) else stated_cost_usd(answer, self.price)
             raise

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from clair.endpoints.charge import Charge
 from clair.endpoints.endpoint import Endpoint, Limits, Sampling
 from clair.endpoints.spec import parse_spec
 from clair.errors import EndpointUnusable, RowFailure
@@ -39,7 +40,7 @@ async def open_endpoint(
             await endpoint.aclose()
 
 
-def first(*faults: Fault) -> Answer:
+def first(*faults: Fault | Reply) -> Answer:
     """Each fault once, in order; then "ok"."""
     left = list(faults)
     return lambda _: left.pop(0) if left else "ok"
@@ -90,11 +91,13 @@ async def test_the_body_holds_what_was_set_and_nothing_else() -> None:
         Fault(body=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
         Fault(body=b'{"choices": [{"mess'),
         Fault(body={"error": {"message": "upstream", "code": 502}}),
+        Fault(body={"error": {"message": "slow down", "code": 429}}),
+        Reply("half an ans", finish_reason="error"),
         Fault(body=b"xx", headers={"Content-Encoding": "gzip"}),
     ],
     ids=str,
 )
-async def test_what_may_pass_is_tried_again(fault: Fault) -> None:
+async def test_what_may_pass_is_tried_again(fault: Fault | Reply) -> None:
     async with open_endpoint(first(fault, fault)) as (endpoint, server):
         assert await text_of(endpoint) == "ok"
         assert (server.count, endpoint.stats.requests, endpoint.stats.retries) == (3, 3, 2)
@@ -106,6 +109,10 @@ async def test_what_may_pass_is_tried_again(fault: Fault) -> None:
     [
         (error(429, headers={"Retry-After": "0"}), "rate_limited", 11),
         (error(500), "overloaded", 3),
+        (Fault(body={"error": {"code": 429}}), "rate_limited", 11),
+        (Fault(body={"error": {"code": 529}}), "overloaded", 3),
+        (Fault(body={"error": {"code": 400, "type": "context_length_exceeded"}}), "context_too_long", 1),
+        (Reply("half an ans", finish_reason="error"), "overloaded", 3),
         (Fault(reset=True), "connection", 3),
         (Fault(body={"choices": []}), "malformed_body", 3),
         (Fault(body={"a": "x" * 100}, cut_after=50), "malformed_body", 3),
@@ -120,7 +127,7 @@ async def test_what_may_pass_is_tried_again(fault: Fault) -> None:
     ],
     ids=str,
 )
-async def test_what_does_not_pass_ends_the_row_with_its_reason(fault: Fault, reason: str, asked: int) -> None:
+async def test_what_does_not_pass_ends_the_row_with_its_reason(fault: Fault | Reply, reason: str, asked: int) -> None:
     limits = Limits(backoff_s=0.001, max_retries=2)
     async with open_endpoint(lambda _: fault, limits=limits) as (endpoint, server):
         with pytest.raises(RowFailure) as caught:
@@ -135,6 +142,7 @@ async def test_what_does_not_pass_ends_the_row_with_its_reason(fault: Fault, rea
         (error(401, f"bad key {KEY}"), "HTTP 401: bad key ***. Check the API key"),
         (error(403), "Check the API key"),
         (error(402), "no credit left"),
+        (Fault(body={"error": {"message": "Insufficient credits", "code": 402}}), "no credit left"),
         (error(404, "The model `m` does not exist", code="model_not_found"), "HTTP 404: The model `m` does not exist."),
         (Fault(status=404, body={"detail": "Not Found"}), "most base URLs end in /v1"),
         (error(429, code="insufficient_quota"), "add credit, then resume"),
@@ -163,6 +171,30 @@ async def test_the_key_is_in_no_error_traceback_or_log(caplog: pytest.LogCapture
             assert KEY not in "".join(traceback.format_exception(caught.value))
             assert KEY not in repr(vars(endpoint))
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "usd"),
+    [
+        (Fault(body={"error": {"code": 502}}), 0.0),
+        (Fault(body={"error": {"code": 502}, "usage": {"prompt_tokens": 1000, "completion_tokens": 0}}), 0.001),
+        (Reply("half an ans", finish_reason="error", usage=(1000, 500)), 0.002),
+        (Reply("half an ans", finish_reason="error", usage=None), None),
+        (Fault(body={"error": {"message": "no code"}}), None),
+    ],
+    ids=str,
+)
+async def test_a_failure_with_status_200_is_charged_as_it_says(fault: Fault | Reply, usd: float | None) -> None:
+    charges: list[Charge] = []
+
+    @asynccontextmanager
+    async def paying() -> AsyncIterator[Charge]:
+        charges.append(Charge())
+        yield charges[-1]
+
+    async with open_endpoint(first(fault)) as (endpoint, _):
+        await endpoint.complete(endpoint.body(ASK, 0), paying)
+    assert [(charge.usd, charge.answered) for charge in charges] == [(usd, False), (2e-05, True)]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from clair.endpoints.batch_lines import Answered, Failed, read_line, refusal
 from clair.endpoints.batch_objects import Job
 from clair.endpoints.batches import NotThere, Unclear
+from clair.endpoints.charge import is_uncharged
+from clair.endpoints.classify import classify
 from clair.endpoints.endpoint import Endpoint
-from clair.endpoints.reply import MalformedBody, parse_reply, stated_cost_usd
+from clair.endpoints.reply import MalformedBody, parse_new, stated_cost_usd
 from clair.engines.batch.lane import LOOKS, LOST_AFTER, OVER_LIMIT, Lane
 from clair.engines.batch.records import Failure, Records, Request, Submission
 from clair.errors import EndpointUnusable, RunStopped
@@ -175,13 +177,12 @@ class Settling:
     def _parsed(self, found: Answered, reading: _Reading) -> tuple[Request, bytes, Completion] | None:
         request, price = reading.asked[found.key], self._endpoint.price
         try:
-            completion = parse_reply(found.raw, price)
+            completion = parse_new(found.raw, price)
         except MalformedBody as error:
-            if found.key not in reading.failures:
+            if found.key not in reading.failures and not is_uncharged(error):
                 usd = stated_cost_usd(found.raw, price)
                 reading.doubtful_usd.append(request.worst_usd if usd is None else usd)
-            detail = self._lane.api.redact(str(error))
-            reading.failures[found.key] = Failure("malformed_body", detail, final=False)
+            self._fail(Failed(found.key, classify(error)), reading)
             return None
         reading.answered.add(found.key)
         reading.failures.pop(found.key, None)

@@ -334,3 +334,23 @@ def test_a_model_at_several_places_cannot_go_by_batch(tmp_path: Path):
         places = f"reviser@{server.base_url},{other.base_url}"
         with pytest.raises(UsageError, match="the reviser is served at 2 places; a batch goes to one"):
             by_batch(server, tmp_path / "run", 3, reviser=places)
+
+
+def test_a_failure_in_a_line_with_status_200_is_taken_as_it_is_meant_and_costs_what_it_states(tmp_path: Path):
+    """The reviser's first four questions go wrong: a passing error, one that is charged, an answer that is broken off,
+    and a prompt that is too long, which alone ends its row."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 0}
+    said: list[dict[str, Any]] = [
+        {"error": {"code": 502, "message": "upstream"}},
+        {"error": {"code": 502, "message": "upstream"}, "usage": usage},
+        {"choices": [{"message": {"content": "half"}, "finish_reason": "error"}], "usage": usage},
+        {"error": {"code": 413, "message": "too long"}},
+    ]
+    ending = Ending(failures={place: (200, body) for place, body in enumerate(said)})
+    with BatchServer(world.answer, models=MODELS, endings=[ending]) as server:
+        done = by_batch(server, tmp_path / "run", 8, batch_prices={"reviser": (2.0, 20.0)})
+    assert [reason for _, reason in reasons(tmp_path / "run").values()].count("context_too_long") == 1
+    with Ledger.open(tmp_path / "run", create=False) as ledger:
+        unanswered = ledger.totals().by_stage["unanswered"]
+    assert (unanswered.replies, unanswered.cost_usd) == (2, pytest.approx(0.004))
+    assert "3 overloaded" in " ".join(done.progress.notes)
