@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -29,6 +29,7 @@ _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "
 _FILTERED = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 _NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _BAD_OPTION = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
+_NO_SUCH_OPTION = frozenset({"unsupported_parameter", "unknown_parameter"})
 _NO_MODEL = frozenset({"model_not_found", "invalid_model"})
 
 _SHOWN = 300
@@ -41,14 +42,22 @@ FAILURES = (openai.APIError, aiohttp.ClientError, MalformedBody, UnboundedReply,
 """Every exception that `classify` understands. Others are mistakes in this program and must surface."""
 
 
+Longest = Literal["max_tokens", "max_completion_tokens"]
+"""Names of the limit on an answer's length. Which one a server takes depends on the model behind it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do: "retry" and "row" come with the reason that the row gets if it ends here."""
+    """What to do: "retry" and "row" come with the reason that the row gets if it ends here.
+
+    `refused` is the name of the answer's limit, if the server refused the request for that name.
+    """
 
     action: Literal["retry", "row", "stop"]
     reason: Reason
     detail: str
     retry_after_s: float | None = None
+    refused: Longest | None = None
 
 
 def classify(error: Exception) -> Verdict:
@@ -100,7 +109,8 @@ def classify_status(status: int, body: object, headers: Mapping[str, str]) -> Ve
     if codes & _FILTERED or "flagged_input" in _mapping(fields.get("metadata")):
         return Verdict("row", "content_filter", detail)
     if status in (401, 402, 403, 404, 405) or codes & (_NO_QUOTA | _BAD_OPTION | _NO_MODEL):
-        return Verdict("stop", "bad_request", detail + _advice(status, codes, body))
+        refused = _refused(fields) if codes & _NO_SUCH_OPTION else None
+        return Verdict("stop", "bad_request", detail + _advice(status, codes, body), refused=refused)
     return Verdict("row", "bad_request", detail)
 
 
@@ -111,6 +121,10 @@ def _rate_limited(headers: Mapping[str, str], codes: set[str], detail: str) -> V
     if wait_s is not None and wait_s > LONGEST_RETRY_AFTER_S:
         return Verdict("stop", "rate_limited", f"{detail}. The server asks to wait {wait_s:.0f} s; resume then")
     return Verdict("retry", "rate_limited", detail, wait_s)
+
+
+def _refused(fields: Mapping[str, Any]) -> Longest | None:
+    return next((name for name in get_args(Longest) if name == fields.get("param")), None)
 
 
 def _advice(status: int, codes: set[str], body: object) -> str:

@@ -220,7 +220,9 @@ class Settling:
     def _fail(self, failed: Failed, reading: _Reading) -> None:
         verdict = failed.verdict
         detail = self._lane.api.redact(verdict.detail)
-        if verdict.action == "stop":
+        if self._endpoint.spelling.mended(verdict.refused):
+            reading.failures.setdefault(failed.key, Failure(verdict.reason, detail, final=False, tries=0))
+        elif verdict.action == "stop":
             reading.stop = detail
         else:
             final = verdict.action == "row"

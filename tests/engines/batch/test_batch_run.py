@@ -24,7 +24,7 @@ from tests.engines.batch.conftest import by_batch, online, shards
 from tests.pipeline.runs import pairs, reasons, rejects
 from tests.servers import world
 from tests.servers.batch import BatchServer, Ending
-from tests.servers.chat import Fault, Reply
+from tests.servers.chat import Fault, Reply, error
 
 MODELS = ("target", "reviser")
 PRICES = {"target": (1.0, 2.0), "reviser": (10.0, 40.0)}
@@ -354,3 +354,17 @@ def test_a_failure_in_a_line_with_status_200_is_taken_as_it_is_meant_and_costs_w
         unanswered = ledger.totals().by_stage["unanswered"]
     assert (unanswered.replies, unanswered.cost_usd) == (2, pytest.approx(0.004))
     assert "3 overloaded" in " ".join(done.progress.notes)
+
+
+def test_a_server_that_refuses_max_tokens_gets_the_same_questions_again_under_the_other_name(
+    tmp_path: Path, calm: dict[str, str]
+):
+    def answer(body: dict[str, Any]) -> str | Reply | Fault:
+        if body["model"] == "reviser" and "max_tokens" in body:
+            return error(400, "use the other", code="unsupported_parameter", param="max_tokens")
+        return world.answer(body)
+
+    with BatchServer(answer, models=MODELS) as server:
+        by_batch(server, tmp_path / "run")
+    assert shards(tmp_path / "run") == calm
+    assert max(server.submitted.values()) == 2
