@@ -31,6 +31,7 @@ _NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "bill
 _BAD_OPTION = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 _NO_SUCH_OPTION = frozenset({"unsupported_parameter", "unknown_parameter"})
 _NO_MODEL = frozenset({"model_not_found", "invalid_model"})
+_ALL_ALIKE = _NO_QUOTA | _BAD_OPTION | _NO_MODEL  # whatever is asked
 
 _SHOWN = 300
 _TRUST = "Certificates are always checked; one of your own authority is trusted if SSL_CERT_FILE names that authority's"
@@ -48,12 +49,13 @@ Longest = Literal["max_tokens", "max_completion_tokens"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do: "retry" and "row" come with the reason that the row gets if it ends here.
+    """What to do: "retry" and "row" come with the reason that the row gets if it ends here. "forbidden" means the row
+    or the run, and how others fare says which.
 
     `refused` is the name of the answer's limit, if the server refused the request for that name.
     """
 
-    action: Literal["retry", "row", "stop"]
+    action: Literal["retry", "row", "stop", "forbidden"]
     reason: Reason
     detail: str
     retry_after_s: float | None = None
@@ -108,7 +110,9 @@ def classify_status(status: int, body: object, headers: Mapping[str, str]) -> Ve
         return Verdict("row", "context_too_long", detail)
     if codes & _FILTERED or "flagged_input" in _mapping(fields.get("metadata")):
         return Verdict("row", "content_filter", detail)
-    if status in (401, 402, 403, 404, 405) or codes & (_NO_QUOTA | _BAD_OPTION | _NO_MODEL):
+    if status == 403 and not codes & _ALL_ALIKE:
+        return Verdict("forbidden", "content_filter", detail)
+    if status in (401, 402, 404, 405) or codes & _ALL_ALIKE:
         refused = _refused(fields) if codes & _NO_SUCH_OPTION else None
         return Verdict("stop", "bad_request", detail + _advice(status, codes, body), refused=refused)
     return Verdict("row", "bad_request", detail)

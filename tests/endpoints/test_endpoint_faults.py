@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -140,7 +141,7 @@ async def test_what_does_not_pass_ends_the_row_with_its_reason(fault: Fault | Re
     ("fault", "says"),
     [
         (error(401, f"bad key {KEY}"), "HTTP 401: bad key ***. Check the API key"),
-        (error(403), "Check the API key"),
+        (error(403, code="model_not_found"), "Check the API key"),
         (error(402), "no credit left"),
         (Fault(body={"error": {"message": "Insufficient credits", "code": 402}}), "no credit left"),
         (error(404, "The model `m` does not exist", code="model_not_found"), "HTTP 404: The model `m` does not exist."),
@@ -160,6 +161,60 @@ async def test_what_nobody_can_pass_stops_the_run(fault: Fault, says: str) -> No
             assert says in str(caught.value)
             assert str(caught.value).startswith(f"m@{server.base_url}: ")
         assert server.count == 1  # the second question was not sent
+
+
+def blocked(body: dict[str, Any]) -> Fault | str:
+    """A router's guardrail."""
+    content = body["messages"][0]["content"]
+    return error(403, f"{content} is blocked") if content.startswith("bad") else "ok"
+
+
+async def ended(endpoint: Endpoint, content: str) -> str:
+    """The answer's text, or with which reason the row ended."""
+    try:
+        return (await endpoint.complete(endpoint.body(({"role": "user", "content": content},), 0))).completion.text
+    except RowFailure as failure:
+        return f"{failure.reason}: {failure.detail}"
+
+
+async def test_a_prompt_that_a_server_will_not_have_ends_its_row_once_others_were_answered() -> None:
+    async with open_endpoint(blocked, limits=Limits(backoff_s=0.01, max_retries=0)) as (endpoint, server):
+        found = await asyncio.gather(*[ended(endpoint, name) for name in ("bad 1", "bad 2", "a", "b")])
+        assert (
+            found
+            == ["content_filter: HTTP 403: bad 1 is blocked", "content_filter: HTTP 403: bad 2 is blocked"] + ["ok"] * 2
+        )
+        asked = server.count
+        assert await ended(endpoint, "c") == "ok"
+        assert await ended(endpoint, "bad 3") == "content_filter: HTTP 403: bad 3 is blocked"
+        assert server.count == asked + 2  # it is not asked twice
+
+
+@pytest.mark.parametrize("questions", [1, 40])
+async def test_a_server_that_will_not_have_anything_stops_the_run_and_ends_no_row(questions: int) -> None:
+    limits = Limits(concurrency=8, backoff_s=0.01, max_retries=0)
+    async with open_endpoint(lambda _: error(403, "no access"), limits=limits) as (endpoint, server):
+        found = await asyncio.gather(
+            *[ended(endpoint, str(number)) for number in range(questions)], return_exceptions=True
+        )
+        assert {type(end) for end in found} == {EndpointUnusable}
+        assert re.search(
+            r"the last \d requests were all refused; .*HTTP 403: no access. Check the API key", str(found[0])
+        )
+        assert server.count <= 5 + 8
+
+
+async def test_a_key_that_has_spent_what_it_may_stops_the_run_before_all_rows_are_refused() -> None:
+    """It was good for the first hundred answers. Of the rows after them one may be taken for one that was blocked."""
+    left = iter(range(100))
+    limits = Limits(concurrency=8, backoff_s=0.01)
+    async with open_endpoint(lambda _: "ok" if next(left, None) is not None else error(403), limits=limits) as (
+        endpoint,
+        _,
+    ):
+        found = await asyncio.gather(*[ended(endpoint, str(number)) for number in range(300)], return_exceptions=True)
+    assert found.count("ok") == 100
+    assert sum(isinstance(end, EndpointUnusable) for end in found) >= 180
 
 
 async def test_the_key_is_in_no_error_traceback_or_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,6 +33,8 @@ from clair.records import Completion
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - a code of the Batch API
 MOST_FAILED = 3
 """Batches of one model in a row that fail validation end the run: the next one would, too."""
+MOST_FORBIDDEN = 5
+"""So many requests of a batch that are refused with 403, and none that is answered, end the run."""
 
 _AT_ONCE = 256  # answers on their way to the disk: a group commit's worth
 
@@ -44,6 +46,7 @@ class _Reading:
     asked: dict[bytes, Request]
     answered: set[bytes] = field(default_factory=set)
     failures: dict[bytes, Failure] = field(default_factory=dict)
+    forbidden: dict[bytes, str] = field(default_factory=dict)
     lines: int = 0
     unreadable: int = 0
     strange: int = 0
@@ -72,6 +75,7 @@ class Settling:
         its files.
         """
         reading = await self._read(submission, job)
+        self._forbid(reading)
         ended = job.status
         if job.status == "failed" and any(problem.code == TOKEN_LIMIT for problem in job.problems):
             ended = OVER_LIMIT
@@ -224,9 +228,20 @@ class Settling:
             reading.failures.setdefault(failed.key, Failure(verdict.reason, detail, final=False, tries=0))
         elif verdict.action == "stop":
             reading.stop = detail
+        elif verdict.action == "forbidden":
+            reading.forbidden[failed.key] = detail
         else:
             final = verdict.action == "row"
             reading.failures.setdefault(failed.key, Failure(verdict.reason, detail, final=final))
+
+    def _forbid(self, reading: _Reading) -> None:
+        """A 403 ends its row if others of the batch were answered, or it is one of few; else the key is meant."""
+        forbidden = {key: detail for key, detail in reading.forbidden.items() if key not in reading.answered}
+        if len(forbidden) >= MOST_FORBIDDEN and not reading.answered:
+            reading.stop = reading.stop or f"{next(iter(forbidden.values()))}. Check the API key"
+            return
+        for key, detail in forbidden.items():
+            reading.failures.setdefault(key, Failure("content_filter", detail, final=True))
 
     def _miss(self, reading: _Reading, job: Job) -> None:
         """Questions that no line of either file speaks of have had a try as well, which may have been charged unless it

@@ -368,3 +368,23 @@ def test_a_server_that_refuses_max_tokens_gets_the_same_questions_again_under_th
         by_batch(server, tmp_path / "run")
     assert shards(tmp_path / "run") == calm
     assert max(server.submitted.values()) == 2
+
+
+@pytest.mark.parametrize("status", [403, 200], ids=["in its line", "in a line with status 200"])
+def test_a_prompt_that_the_server_will_not_have_ends_its_row_where_others_are_answered(tmp_path: Path, status: int):
+    said = status, {"error": {"code": 403, "message": "blocked"}}
+    with BatchServer(world.answer, models=MODELS, endings=[Ending(failures={2: said})]) as server:
+        by_batch(server, tmp_path / "run", 8)
+    assert [end for end in reasons(tmp_path / "run").values() if end[1] == "content_filter"] == [
+        ("revise", "content_filter")
+    ]
+    assert sorted(server.submitted.values())[-1] == 1
+
+
+def test_a_batch_of_which_nothing_may_be_asked_stops_the_run_and_ends_no_row(tmp_path: Path, calm: dict[str, str]):
+    refused = Ending(failures={place: (403, {"error": {"message": "no access"}}) for place in range(99)})
+    with BatchServer(world.answer, models=MODELS, endings=[refused]) as server:
+        with pytest.raises(EndpointUnusable, match=r"HTTP 403: no access. Check the API key"):
+            by_batch(server, tmp_path / "run")
+        by_batch(server, tmp_path / "run")
+    assert shards(tmp_path / "run") == calm
