@@ -11,11 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import httpx2
-import openai
 from pydantic import BaseModel, ValidationError
 
-from clair.endpoints.classify import Verdict, classify
+from clair.endpoints.classify import Verdict, classify_status
 from clair.records import Reason
 
 URL = "/v1/chat/completions"
@@ -72,8 +70,7 @@ def read_line(line: bytes) -> Answered | Failed | None:
 def refusal(status: int, body: object) -> Verdict:
     """What an error of a single request would mean online."""
     fields = body.get("error", body) if isinstance(body, Mapping) else body
-    request = httpx2.Request("POST", "http://batch/")
-    return classify(openai.APIStatusError("", response=httpx2.Response(status, request=request), body=fields))
+    return classify_status(status, fields, {})
 
 
 def _verdict(line: _Line) -> Verdict:

@@ -244,7 +244,8 @@ class BatchApi:
             return Refused(f"{self.base_url} {which} the environment variable {self._key_env}. ({detail})")
         # "Later" may be a gateway's word on its second try; what became of the first one is not known.
         kind = EndpointUnusable if _later(error) else Refused
-        return kind(f"{self.base_url}: {name} was refused. {detail}.")
+        advice = " Check the API key." if verdict.action == "forbidden" else ""
+        return kind(f"{self.base_url}: {name} was refused. {detail}.{advice}")
 
 
 def _later(error: Exception) -> bool:

@@ -23,11 +23,13 @@ class Breaker:
         self._failures = 0
         self._last_at: float | None = None
         self._rejected: int | None = 0
+        self._forbidden = 0
         self.why: str | None = None
 
     def succeeded(self) -> None:
         """A request was answered."""
         self._rejected = None
+        self._forbidden = 0
         self._alive()
 
     def failed(self, now: float, *, started_at: float, open_requests: int, detail: str) -> None:
@@ -49,6 +51,21 @@ class Breaker:
         self._rejected += 1
         if self._rejected >= _MAX_REJECTED:
             self.why = f"the first {self._rejected} requests were all refused; the last one: {detail}"
+
+    def forbidden(self, *, open_requests: int, detail: str) -> bool:
+        """The server will not have a request (403): for what it says, or for the key. Whether it surely is the request.
+
+        It is if others have been answered since the last one of this kind. Else it is worth asking again, until so many
+        have been refused in a row that it must be the key, or what the key may spend.
+        """
+        self._alive()
+        self._forbidden += 1
+        has_answered = self._rejected is None
+        if self._forbidden >= max(_MAX_REJECTED if has_answered else _MIN_FAILURES, open_requests):
+            self.why = (
+                f"the last {self._forbidden} requests were all refused; the last one: {detail}. Check the API key"
+            )
+        return has_answered and self._forbidden == 1
 
     def refused(self, detail: str) -> None:
         """The server said something that no further request could change, or does not answer at all."""

@@ -44,5 +44,5 @@ class TokenBucket:
 
 def expected_tokens(size: int, body: Mapping[str, Any]) -> float:
     """What a request of `size` bytes may use: four bytes a token, and the longest answer allowed (500 if none is)."""
-    longest = body.get("max_tokens", body.get("max_completion_tokens"))
+    longest = body.get("max_tokens")
     return size / 4 + (500 if longest is None else longest)

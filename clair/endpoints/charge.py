@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import aiohttp
 import openai
 
+from clair.endpoints.reply import ReportedError
+
 
 @dataclass(slots=True)
 class Charge:
@@ -39,7 +41,8 @@ async def free() -> AsyncIterator[Charge]:
 
 
 def is_uncharged(error: BaseException) -> bool:
-    """Whether a failed try surely cost nothing: the server refused it with an error status, or was never reached.
+    """Whether a failed try surely cost nothing: the server refused it with an error status, whether that came as one
+    or in the body of a reply with status 200, or was never reached.
 
     A reply that breaks off, is no completion or comes too late is charged by most services: the model has worked.
     """
@@ -47,5 +50,7 @@ def is_uncharged(error: BaseException) -> bool:
     while cause is not None:
         if isinstance(cause, openai.APIStatusError | aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
             return True
+        if isinstance(cause, ReportedError):
+            return not cause.charged
         cause = cause.__cause__
     return False

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -22,14 +22,16 @@ import httpx2
 import openai
 
 from clair.endpoints.bounds import UnboundedReply
-from clair.endpoints.reply import MalformedBody
+from clair.endpoints.reply import MalformedBody, ReportedError
 from clair.records import Reason
 
 _TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"})
 _FILTERED = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 _NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _BAD_OPTION = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
+_NO_SUCH_OPTION = frozenset({"unsupported_parameter", "unknown_parameter"})
 _NO_MODEL = frozenset({"model_not_found", "invalid_model"})
+_ALL_ALIKE = _NO_QUOTA | _BAD_OPTION | _NO_MODEL  # whatever is asked
 
 _SHOWN = 300
 _TRUST = "Certificates are always checked; one of your own authority is trusted if SSL_CERT_FILE names that authority's"
@@ -41,20 +43,31 @@ FAILURES = (openai.APIError, aiohttp.ClientError, MalformedBody, UnboundedReply,
 """Every exception that `classify` understands. Others are mistakes in this program and must surface."""
 
 
+Longest = Literal["max_tokens", "max_completion_tokens"]
+"""Names of the limit on an answer's length. Which one a server takes depends on the model behind it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do: "retry" and "row" come with the reason that the row gets if it ends here."""
+    """What to do: "retry" and "row" come with the reason that the row gets if it ends here. "forbidden" means the row
+    or the run, and how others fare says which.
 
-    action: Literal["retry", "row", "stop"]
+    `refused` is the name of the answer's limit, if the server refused the request for that name.
+    """
+
+    action: Literal["retry", "row", "stop", "forbidden"]
     reason: Reason
     detail: str
     retry_after_s: float | None = None
+    refused: Longest | None = None
 
 
 def classify(error: Exception) -> Verdict:
     """The verdict on one of `FAILURES`."""
     if isinstance(error, openai.APIStatusError):
-        return _status(error)
+        return classify_status(error.status_code, error.body, error.response.headers)
+    if isinstance(error, ReportedError):
+        return classify_status(error.status, error.fields, {})
     if isinstance(error, MalformedBody):
         return Verdict("retry", "malformed_body", str(error))
     if isinstance(error, UnboundedReply):
@@ -79,36 +92,43 @@ def _transport(error: Exception) -> Verdict:
     return Verdict("retry", "malformed_body", f"the reply is not HTTP ({what})")
 
 
-def _status(error: openai.APIStatusError) -> Verdict:
-    status = error.status_code
-    fields = _mapping(error.body)
+def classify_status(status: int, body: object, headers: Mapping[str, str]) -> Verdict:
+    """The verdict on an error status. `body` holds the fields of the error, if it has any."""
+    fields = _mapping(body)
     codes = {str(fields.get("code")), str(fields.get("type"))}
-    detail = f"HTTP {status}: {error_text(error.body)}"
+    detail = f"HTTP {status}: {error_text(body)}"
     if status == 429:
-        return _rate_limited(error, codes, detail)
+        return _rate_limited(headers, codes, detail)
     if status == 408:
         return Verdict("retry", "timeout", detail)
     if status in (409, 425) or status >= 500:
-        wait_s = retry_after_s(error.response.headers)
+        wait_s = retry_after_s(headers)
         return Verdict("retry", "overloaded", detail, wait_s and min(wait_s, LONGEST_RETRY_AFTER_S))
     if status < 400:
-        return Verdict("stop", "bad_request", _redirect(status, error.response.headers))
+        return Verdict("stop", "bad_request", _redirect(status, headers))
     if codes & _TOO_LONG or status == 413 or fields.get("param") == "input_tokens":
         return Verdict("row", "context_too_long", detail)
     if codes & _FILTERED or "flagged_input" in _mapping(fields.get("metadata")):
         return Verdict("row", "content_filter", detail)
-    if status in (401, 402, 403, 404, 405) or codes & (_NO_QUOTA | _BAD_OPTION | _NO_MODEL):
-        return Verdict("stop", "bad_request", detail + _advice(status, codes, error.body))
+    if status == 403 and not codes & _ALL_ALIKE:
+        return Verdict("forbidden", "content_filter", detail)
+    if status in (401, 402, 404, 405) or codes & _ALL_ALIKE:
+        refused = _refused(fields) if codes & _NO_SUCH_OPTION else None
+        return Verdict("stop", "bad_request", detail + _advice(status, codes, body), refused=refused)
     return Verdict("row", "bad_request", detail)
 
 
-def _rate_limited(error: openai.APIStatusError, codes: set[str], detail: str) -> Verdict:
+def _rate_limited(headers: Mapping[str, str], codes: set[str], detail: str) -> Verdict:
     if codes & _NO_QUOTA:
         return Verdict("stop", "rate_limited", f"{detail}. The account has no quota left; add credit, then resume")
-    wait_s = retry_after_s(error.response.headers)
+    wait_s = retry_after_s(headers)
     if wait_s is not None and wait_s > LONGEST_RETRY_AFTER_S:
         return Verdict("stop", "rate_limited", f"{detail}. The server asks to wait {wait_s:.0f} s; resume then")
     return Verdict("retry", "rate_limited", detail, wait_s)
+
+
+def _refused(fields: Mapping[str, Any]) -> Longest | None:
+    return next((name for name in get_args(Longest) if name == fields.get("param")), None)
 
 
 def _advice(status: int, codes: set[str], body: object) -> str:

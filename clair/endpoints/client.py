@@ -7,15 +7,19 @@ URL and all options set, and comes back as the raw body. That is the same wire a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 import httpx2
+import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
 
 from clair.endpoints.bounds import PLAIN, bound
+from clair.endpoints.classify import classify
 from clair.endpoints.spec import EndpointSpec
+from clair.endpoints.spelling import Spelling
 from clair.errors import UsageError
 
 Transport = httpx2.AsyncBaseTransport | httpx.AsyncBaseTransport
@@ -98,6 +102,7 @@ class Client:
 
     def __init__(self, base_url: str, key: Secret, *, max_connections: int, transport: Transport | None = None) -> None:
         self.base_url = base_url
+        self.spelling = Spelling(base_url)
         self._chat_url = f"{base_url}/chat/completions"
         self._openai = AsyncOpenAI(
             api_key=key.reveal(),
@@ -107,15 +112,18 @@ class Client:
             http_client=_http_client(max_connections, transport),
         )
 
-    async def chat(self, body: bytes) -> bytes:
-        """POST a chat completion; `body` is the request as JSON. The body of the reply, whatever it is."""
-        response = await self._openai.post(
-            self._chat_url,
-            cast_to=httpx2.Response,
-            content=body,
-            options=_OPTIONS,
-        )
-        return response.content
+    async def chat(self, body: Mapping[str, object]) -> bytes:
+        """POST a chat completion. The body of the reply, whatever it is.
+
+        A request that is refused for one of its names is sent at once under the other one: no failure, but what has to
+        be found out about this server once.
+        """
+        try:
+            return await self._post(body)
+        except openai.BadRequestError as error:
+            if not self.spelling.mended(classify(error).refused):
+                raise
+        return await self._post(body)
 
     async def get(self, path: str) -> bytes:
         """GET a path below the base URL."""
@@ -125,6 +133,15 @@ class Client:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._openai.close()
+
+    async def _post(self, body: Mapping[str, object]) -> bytes:
+        response = await self._openai.post(
+            self._chat_url,
+            cast_to=httpx2.Response,
+            content=json.dumps(self.spelling.of(body), separators=(",", ":")).encode(),
+            options=_OPTIONS,
+        )
+        return response.content
 
 
 def _http_client(max_connections: int, transport: Transport | None) -> Any:

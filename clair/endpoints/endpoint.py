@@ -33,9 +33,10 @@ from clair.endpoints.options import Limits, Sampling
 from clair.endpoints.pricing import find_price, worst_cost_usd
 from clair.endpoints.probe import probe_all
 from clair.endpoints.replica import Judged, Notify, Replica, Replicas
-from clair.endpoints.reply import Reply, parse_reply, stated_cost_usd
+from clair.endpoints.reply import Reply, parse_new, stated_cost_usd
 from clair.endpoints.retry import AttemptFailed, Attempts, retrying
 from clair.endpoints.spec import EndpointSpec
+from clair.endpoints.spelling import Spelling
 from clair.errors import EndpointUnusable, RowFailure, UsageError
 from clair.records import Message
 
@@ -83,7 +84,6 @@ class Endpoint:
         self.identity = spec.identity
         """The name in content keys. Whoever goes on with earlier answers sets it to the one that they have."""
         self.price = find_price(spec.model, spec.base_urls[0], prices)
-        self._is_openai = spec.is_openai
         self._replicas = replicas
         self._key = key
         self._sampling = sampling
@@ -148,27 +148,31 @@ class Endpoint:
         return other
 
     def body(self, messages: Sequence[Message], sample_index: int) -> dict[str, object]:
-        """The request's JSON body, exactly as sent; the content key is made of it. No API key, no URL."""
+        """The request's JSON body, of which the content key is made. No API key, no URL, the same for all servers."""
         sampling = self._sampling
-        longest = "max_completion_tokens" if self._is_openai else "max_tokens"
         seed = None if sampling.seed is None else sampling.seed + sample_index
         options = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            longest: sampling.max_tokens,
+            "max_tokens": sampling.max_tokens,
             "seed": seed,
         }
         sent = {name: value for name, value in options.items() if value is not None}
         return {"model": self.model, "messages": [dict(message) for message in messages], **sent}
+
+    @property
+    def spelling(self) -> Spelling:
+        """How a body is sent to the one server, or the first of several."""
+        return self._replicas.all[0].client.spelling
 
     async def complete(self, body: dict[str, object], allow: Allow = free) -> Reply:
         """Ask until there is an answer. May be canceled. Each try takes place inside `allow()`, waits do not.
 
         Raises RowFailure, EndpointUnusable, NotSent after `drain`, or what `allow` raises.
         """
-        raw = json.dumps(body, separators=(",", ":")).encode()
+        tokens = expected_tokens(len(json.dumps(body, separators=(",", ":"))), body)
         try:
-            return await self._retrying.copy()(self._attempt, raw, expected_tokens(len(raw), body), allow, Attempts())
+            return await self._retrying.copy()(self._attempt, body, tokens, allow, Attempts())
         except AttemptFailed as failed:
             verdict = failed.verdict
         # Raised outside of the handler: the failures behind it may repeat the key in their texts.
@@ -183,7 +187,7 @@ class Endpoint:
             self.price,
             prompt_bytes=len(json.dumps(messages, ensure_ascii=False).encode(errors="surrogatepass")),
             messages=len(messages),
-            max_tokens=body.get("max_tokens", body.get("max_completion_tokens")),
+            max_tokens=body.get("max_tokens"),
         )
 
     def listen(self, notify: Notify) -> None:
@@ -200,7 +204,7 @@ class Endpoint:
         for replica in self._replicas.all:
             await replica.client.aclose()
 
-    async def _attempt(self, raw: bytes, tokens: float, allow: Allow, failures: Attempts) -> Reply:
+    async def _attempt(self, body: Mapping[str, object], tokens: float, allow: Allow, failures: Attempts) -> Reply:
         permit = await self._limiter.acquire(tokens, avoid=failures.failed_at)
         replica = self._replicas.all[permit.replica]
         end: End = "neutral"
@@ -213,7 +217,7 @@ class Endpoint:
                 self.stats.requests += 1
                 self.stats.retries += bool(failures.failed_at)
                 replica.requests += 1
-                reply = await self._send(replica.client, raw, charge)
+                reply = await self._send(replica.client, body, charge)
             end, used_tokens = "ok", _used_tokens(reply)
             replica.answers += 1
             replica.breaker.succeeded()
@@ -231,13 +235,13 @@ class Endpoint:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._draining.wait(), seconds)
 
-    async def _send(self, client: Client, raw: bytes, charge: Charge) -> Reply:
+    async def _send(self, client: Client, body: Mapping[str, object], charge: Charge) -> Reply:
         charge.usd = None  # from here on it may be charged, whatever becomes of it
         answer = b""
         try:
             with anyio.fail_after(self._limits.timeout_s):
-                answer = await client.chat(raw)
-            reply = Reply(answer, parse_reply(answer, self.price))
+                answer = await client.chat(body)
+            reply = Reply(answer, parse_new(answer, self.price))
         except FAILURES as error:
             charge.usd = 0.0 if is_uncharged(error) else stated_cost_usd(answer, self.price)
             raise

@@ -73,7 +73,10 @@ class Replicas:
 
         A question moves on from each server once, so one that brings servers down ends like any other.
         """
-        is_gone = self._tell_breaker(self.all[number], verdict, now, started_at)
+        if verdict.action == "forbidden":
+            verdict, is_gone = self._forbidden(self.all[number], verdict)
+        else:
+            is_gone = self._tell_breaker(self.all[number], verdict, now, started_at)
         if all(replica.breaker.why is not None for replica in self.all):
             return Judged(dataclasses.replace(verdict, action="stop", detail=self._why()), _end(verdict))
         if is_gone:
@@ -106,6 +109,12 @@ class Replicas:
             return
         replica.is_noted_out = replica.controller.is_out
 
+    def _forbidden(self, replica: Replica, verdict: Verdict) -> tuple[Verdict, bool]:
+        """What a 403 means for its question, and whether the server is of no use, whatever it is asked."""
+        is_its_own = replica.breaker.forbidden(open_requests=replica.controller.in_flight - 1, detail=verdict.detail)
+        verdict = dataclasses.replace(verdict, action="row" if is_its_own else "retry")
+        return verdict, replica.breaker.why is not None
+
     def _tell_breaker(self, replica: Replica, verdict: Verdict, now: float, started_at: float) -> bool:
         """Whether this failure says that the server is of no use, whatever it is asked."""
         if verdict.action == "stop":
@@ -128,6 +137,6 @@ class Replicas:
 
 
 def _end(verdict: Verdict) -> End:
-    if verdict.action != "retry":
+    if verdict.action != "retry" or verdict.reason == "content_filter":
         return "neutral"
     return "rate_limited" if verdict.reason == "rate_limited" else "failed"

@@ -24,6 +24,7 @@ WEIGHTS_DOMAIN = ".sandbox.internal"
 """Hosts of a domain that does not exist, for models that are read from files: the host's name is their digest."""
 FORMS = "Write MODEL, MODEL@BASE_URL, MODEL@URL1,URL2, BASE_URL or sandbox."
 
+_OPENAI_DOMAINS = (".api.openai.com", ".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 _SPLIT = re.compile(r"@(?=https?://)", re.IGNORECASE)
 _HOST_WITHOUT_SCHEME = re.compile(r"@(localhost|[\w.-]+:\d+)(/|$)")
 
@@ -46,9 +47,13 @@ class EndpointSpec:
 
     @property
     def is_openai(self) -> bool:
-        """Whether OpenAI itself answers, or its models on Azure: parameter names differ there."""
-        hosts = [f".{urlsplit(url).hostname}" for url in self.base_urls]
-        return all(host.endswith((".api.openai.com", ".openai.azure.com")) for host in hosts)
+        """Whether OpenAI itself answers, or its models on Azure: nobody gets in there without a key."""
+        return all(map(is_openai_host, self.base_urls))
+
+
+def is_openai_host(url: str) -> bool:
+    """Whether a URL is OpenAI's, or one of Azure's for its models."""
+    return f".{urlsplit(url).hostname}".endswith(_OPENAI_DOMAINS)
 
 
 def parse_spec(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clair.endpoints.classify import error_text, retry_after_s
 from clair.endpoints.pricing import FixedPrice
-from clair.endpoints.reply import MalformedBody, parse_reply
+from clair.endpoints.reply import MalformedBody, parse_new, parse_reply
 from clair.endpoints.spec import parse_spec
 from clair.errors import UsageError
 from tests.chaos.fuzzing import JSON, SCALARS, fuzz, mutated, result_of
@@ -33,7 +33,8 @@ MESSAGES = st.fixed_dictionaries(
     },
 )
 CHOICES = st.fixed_dictionaries(
-    {"message": either(MESSAGES)}, optional={"finish_reason": either(st.sampled_from(["stop", "length"]))}
+    {"message": either(MESSAGES)},
+    optional={"finish_reason": either(st.sampled_from(["stop", "length", "eos", "error"])), "error": JSON},
 )
 USAGE = st.fixed_dictionaries(
     {},
@@ -53,6 +54,8 @@ RAW = BODIES.map(lambda body: json.dumps(body).encode())
 def test_a_body_is_a_completion_or_malformed(raw: bytes) -> None:
     """And the same the second time, with counts that the ledger can hold, a cost that is one, text that can be sent."""
     found = result_of(lambda: parse_reply(raw, PRICE), MalformedBody)
+    new = result_of(lambda: parse_new(raw, PRICE), MalformedBody)
+    assert isinstance(new, MalformedBody) or new == found
     if isinstance(found, MalformedBody):
         assert len(str(found)) < 2000
         return

@@ -68,3 +68,33 @@ def test_what_no_request_could_change_gives_it_up_at_once_and_a_success_takes_it
     assert breaker.why == "HTTP 401: x"
     breaker.succeeded()
     assert breaker.why is None
+
+
+def forbid(breaker: Breaker, times: int, *, open_requests: int = 0) -> list[tuple[bool, bool]]:
+    """For each 403: whether it is surely its question's own fault, and whether the server is given up."""
+    found = []
+    for _ in range(times):
+        is_its_own = breaker.forbidden(open_requests=open_requests, detail="HTTP 403: x")
+        found.append((is_its_own, breaker.why is not None))
+    return found
+
+
+def test_a_server_that_has_answered_nobody_is_given_up_after_five_that_it_will_not_have() -> None:
+    breaker = Breaker(120)
+    assert forbid(breaker, 5) == [(False, False)] * 4 + [(False, True)]
+    assert breaker.why == "the last 5 requests were all refused; the last one: HTTP 403: x. Check the API key"
+    assert forbid(Breaker(120), 9, open_requests=9) == [(False, False)] * 8 + [(False, True)]
+
+
+def test_what_it_will_not_have_between_two_answers_is_the_questions_fault() -> None:
+    breaker = Breaker(120)
+    for _ in range(100):
+        breaker.succeeded()
+        assert forbid(breaker, 2) == [(True, False), (False, False)]
+
+
+def test_fifty_in_a_row_that_it_will_not_have_are_the_keys_fault_whatever_it_answered_before() -> None:
+    """Such as a key that has spent what it may."""
+    breaker = Breaker(120)
+    breaker.succeeded()
+    assert [given_up for _, given_up in forbid(breaker, 50)] == [False] * 49 + [True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from clair.endpoints.charge import Charge
 from clair.endpoints.endpoint import Endpoint, Limits, Sampling
 from clair.endpoints.spec import parse_spec
 from clair.errors import EndpointUnusable, RowFailure
@@ -39,7 +41,7 @@ async def open_endpoint(
             await endpoint.aclose()
 
 
-def first(*faults: Fault) -> Answer:
+def first(*faults: Fault | Reply) -> Answer:
     """Each fault once, in order; then "ok"."""
     left = list(faults)
     return lambda _: left.pop(0) if left else "ok"
@@ -90,11 +92,13 @@ async def test_the_body_holds_what_was_set_and_nothing_else() -> None:
         Fault(body=b"<html>Sign in</html>", headers={"Content-Type": "text/html"}),
         Fault(body=b'{"choices": [{"mess'),
         Fault(body={"error": {"message": "upstream", "code": 502}}),
+        Fault(body={"error": {"message": "slow down", "code": 429}}),
+        Reply("half an ans", finish_reason="error"),
         Fault(body=b"xx", headers={"Content-Encoding": "gzip"}),
     ],
     ids=str,
 )
-async def test_what_may_pass_is_tried_again(fault: Fault) -> None:
+async def test_what_may_pass_is_tried_again(fault: Fault | Reply) -> None:
     async with open_endpoint(first(fault, fault)) as (endpoint, server):
         assert await text_of(endpoint) == "ok"
         assert (server.count, endpoint.stats.requests, endpoint.stats.retries) == (3, 3, 2)
@@ -106,6 +110,10 @@ async def test_what_may_pass_is_tried_again(fault: Fault) -> None:
     [
         (error(429, headers={"Retry-After": "0"}), "rate_limited", 11),
         (error(500), "overloaded", 3),
+        (Fault(body={"error": {"code": 429}}), "rate_limited", 11),
+        (Fault(body={"error": {"code": 529}}), "overloaded", 3),
+        (Fault(body={"error": {"code": 400, "type": "context_length_exceeded"}}), "context_too_long", 1),
+        (Reply("half an ans", finish_reason="error"), "overloaded", 3),
         (Fault(reset=True), "connection", 3),
         (Fault(body={"choices": []}), "malformed_body", 3),
         (Fault(body={"a": "x" * 100}, cut_after=50), "malformed_body", 3),
@@ -120,7 +128,7 @@ async def test_what_may_pass_is_tried_again(fault: Fault) -> None:
     ],
     ids=str,
 )
-async def test_what_does_not_pass_ends_the_row_with_its_reason(fault: Fault, reason: str, asked: int) -> None:
+async def test_what_does_not_pass_ends_the_row_with_its_reason(fault: Fault | Reply, reason: str, asked: int) -> None:
     limits = Limits(backoff_s=0.001, max_retries=2)
     async with open_endpoint(lambda _: fault, limits=limits) as (endpoint, server):
         with pytest.raises(RowFailure) as caught:
@@ -133,8 +141,9 @@ async def test_what_does_not_pass_ends_the_row_with_its_reason(fault: Fault, rea
     ("fault", "says"),
     [
         (error(401, f"bad key {KEY}"), "HTTP 401: bad key ***. Check the API key"),
-        (error(403), "Check the API key"),
+        (error(403, code="model_not_found"), "Check the API key"),
         (error(402), "no credit left"),
+        (Fault(body={"error": {"message": "Insufficient credits", "code": 402}}), "no credit left"),
         (error(404, "The model `m` does not exist", code="model_not_found"), "HTTP 404: The model `m` does not exist."),
         (Fault(status=404, body={"detail": "Not Found"}), "most base URLs end in /v1"),
         (error(429, code="insufficient_quota"), "add credit, then resume"),
@@ -154,6 +163,60 @@ async def test_what_nobody_can_pass_stops_the_run(fault: Fault, says: str) -> No
         assert server.count == 1  # the second question was not sent
 
 
+def blocked(body: dict[str, Any]) -> Fault | str:
+    """A router's guardrail."""
+    content = body["messages"][0]["content"]
+    return error(403, f"{content} is blocked") if content.startswith("bad") else "ok"
+
+
+async def ended(endpoint: Endpoint, content: str) -> str:
+    """The answer's text, or with which reason the row ended."""
+    try:
+        return (await endpoint.complete(endpoint.body(({"role": "user", "content": content},), 0))).completion.text
+    except RowFailure as failure:
+        return f"{failure.reason}: {failure.detail}"
+
+
+async def test_a_prompt_that_a_server_will_not_have_ends_its_row_once_others_were_answered() -> None:
+    async with open_endpoint(blocked, limits=Limits(backoff_s=0.01, max_retries=0)) as (endpoint, server):
+        found = await asyncio.gather(*[ended(endpoint, name) for name in ("bad 1", "bad 2", "a", "b")])
+        assert (
+            found
+            == ["content_filter: HTTP 403: bad 1 is blocked", "content_filter: HTTP 403: bad 2 is blocked"] + ["ok"] * 2
+        )
+        asked = server.count
+        assert await ended(endpoint, "c") == "ok"
+        assert await ended(endpoint, "bad 3") == "content_filter: HTTP 403: bad 3 is blocked"
+        assert server.count == asked + 2  # it is not asked twice
+
+
+@pytest.mark.parametrize("questions", [1, 40])
+async def test_a_server_that_will_not_have_anything_stops_the_run_and_ends_no_row(questions: int) -> None:
+    limits = Limits(concurrency=8, backoff_s=0.01, max_retries=0)
+    async with open_endpoint(lambda _: error(403, "no access"), limits=limits) as (endpoint, server):
+        found = await asyncio.gather(
+            *[ended(endpoint, str(number)) for number in range(questions)], return_exceptions=True
+        )
+        assert {type(end) for end in found} == {EndpointUnusable}
+        assert re.search(
+            r"the last \d requests were all refused; .*HTTP 403: no access. Check the API key", str(found[0])
+        )
+        assert server.count <= 5 + 8
+
+
+async def test_a_key_that_has_spent_what_it_may_stops_the_run_before_all_rows_are_refused() -> None:
+    """It was good for the first hundred answers. Of the rows after them one may be taken for one that was blocked."""
+    left = iter(range(100))
+    limits = Limits(concurrency=8, backoff_s=0.01)
+    async with open_endpoint(lambda _: "ok" if next(left, None) is not None else error(403), limits=limits) as (
+        endpoint,
+        _,
+    ):
+        found = await asyncio.gather(*[ended(endpoint, str(number)) for number in range(300)], return_exceptions=True)
+    assert found.count("ok") == 100
+    assert sum(isinstance(end, EndpointUnusable) for end in found) >= 180
+
+
 async def test_the_key_is_in_no_error_traceback_or_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     for fault in (error(401, KEY), error(400, KEY), error(500, KEY), Fault(body={"error": {"message": KEY}})):
@@ -163,6 +226,30 @@ async def test_the_key_is_in_no_error_traceback_or_log(caplog: pytest.LogCapture
             assert KEY not in "".join(traceback.format_exception(caught.value))
             assert KEY not in repr(vars(endpoint))
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "usd"),
+    [
+        (Fault(body={"error": {"code": 502}}), 0.0),
+        (Fault(body={"error": {"code": 502}, "usage": {"prompt_tokens": 1000, "completion_tokens": 0}}), 0.001),
+        (Reply("half an ans", finish_reason="error", usage=(1000, 500)), 0.002),
+        (Reply("half an ans", finish_reason="error", usage=None), None),
+        (Fault(body={"error": {"message": "no code"}}), None),
+    ],
+    ids=str,
+)
+async def test_a_failure_with_status_200_is_charged_as_it_says(fault: Fault | Reply, usd: float | None) -> None:
+    charges: list[Charge] = []
+
+    @asynccontextmanager
+    async def paying() -> AsyncIterator[Charge]:
+        charges.append(Charge())
+        yield charges[-1]
+
+    async with open_endpoint(first(fault)) as (endpoint, _):
+        await endpoint.complete(endpoint.body(ASK, 0), paying)
+    assert [(charge.usd, charge.answered) for charge in charges] == [(usd, False), (2e-05, True)]
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,13 @@ async def test_fifty_refusals_from_the_start_are_the_servers_fault_and_the_last_
         assert sick.count < 70
 
 
+async def test_a_server_that_forbids_everything_costs_no_question_if_another_one_does_not() -> None:
+    with ChatServer(latency_s=0.01) as well, ChatServer(lambda _: error(403, "no access")) as sick:
+        async with open_replicas([well, sick]) as endpoint:
+            assert await ask_all(endpoint, 100) == [str(number) for number in range(100)]
+        assert sick.count < 40
+
+
 async def test_the_run_stops_when_all_are_dead_and_says_what_each_of_them_said() -> None:
     limits = Limits(concurrency=4, backoff_s=0.01, breaker_s=0.3, max_retries=1000)
     with ChatServer(lambda _: error(500, "broken")) as a, ChatServer(lambda _: error(401, "who are you")) as b:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clair.endpoints.pricing import FixedPrice
-from clair.endpoints.reply import MalformedBody, parse_reply
+from clair.endpoints.reply import MalformedBody, ReportedError, parse_new, parse_reply
 from clair.records import Completion, Usage
 
 
@@ -62,7 +62,8 @@ def test_reasoning_is_not_text() -> None:
     [
         (body(choices=[]), "choices"),
         (body(choice={"finish_reason": None}), "finish_reason"),
-        (body(message={"content": None}), "without content"),
+        (body(message={"content": None}, usage=None), "without content"),
+        (body(message={"content": None}, usage={"prompt_tokens": 9, "completion_tokens": 0}), "without content"),
         (body(message={"content": None, "tool_calls": [{}]}, choice={"finish_reason": "tool_calls"}), "tool call"),
         (body(message={"content": 3}), "content"),
         ({"error": {"message": "no worker", "code": 502}}, "an error in a reply with status 200: no worker"),
@@ -74,6 +75,72 @@ def test_what_is_no_completion_is_malformed(value: object, says: str) -> None:
     with pytest.raises(MalformedBody) as caught:
         read(value)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "message", [{"reasoning": "hm"}, {"reasoning_content": "hm"}, {"reasoning_content": None}, {}], ids=str
+)
+def test_a_finished_message_without_content_is_an_answer_without_text_if_the_model_has_worked(
+    message: dict[str, Any],
+) -> None:
+    """A model that spends all its tokens on reasoning is paid like any other (vLLM and gpt-oss)."""
+    usage = None if any(message.values()) else {"completion_tokens": 1}
+    found = read(body(message={"content": None, **message}, usage=usage))
+    assert (found.text, found.finish_reason) == ("", "stop")
+
+
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        ("eos", "stop"),
+        ("eos_token", "stop"),
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("model_length", "length"),
+        ("tool_calls", "tool_calls"),
+        ("Stop", "Stop"),
+    ],
+)
+def test_the_finish_reasons_of_other_servers_are_read_as_openais(said: str, means: str) -> None:
+    assert read(body(choice={"finish_reason": said})).finish_reason == means
+
+
+BROKEN_OFF = {"code": 402, "message": "the provider went away"}
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "charged"),
+    [
+        ({"error": {"code": 429, "message": "slow down"}}, 429, False),
+        ({"error": {"code": "402", "message": "no credits"}, "choices": []}, 402, False),
+        ({"error": {"code": 503, "message": "x"}, "choices": None, "usage": {"prompt_tokens": 0}}, 503, False),
+        ({"error": {"code": 502, "message": "x"}, "usage": {"prompt_tokens": 7}}, 502, True),
+        (body(choice={"finish_reason": "error", "error": BROKEN_OFF}), 502, True),
+        (body(choice={"finish_reason": None, "error": BROKEN_OFF}), 502, True),
+        (body(choice={"finish_reason": "error"}, usage=None), 502, True),
+        (body(choice={"finish_reason": "error", "error": "went away"}), 502, True),
+    ],
+)
+def test_a_failure_that_is_reported_with_status_200_has_the_status_that_it_should_have_had(
+    value: object, status: int, charged: bool
+) -> None:
+    with pytest.raises(ReportedError) as caught:
+        parse_new(json.dumps(value).encode(), None)
+    assert (caught.value.status, caught.value.charged) == (status, charged)
+
+
+@pytest.mark.parametrize("code", [None, 200, 399, 600, True, 429.0, "4290", "server_error", [429]], ids=str)
+def test_an_error_whose_code_is_no_status_of_an_error_is_malformed(code: object) -> None:
+    with pytest.raises(MalformedBody, match="an error in a reply with status 200: odd") as caught:
+        read({"error": {"code": code, "message": "odd"}})
+    assert not isinstance(caught.value, ReportedError)
+
+
+def test_an_answer_that_was_kept_although_it_was_broken_off_can_still_be_read() -> None:
+    """Ledgers hold such answers, and what they hold must parse."""
+    kept = read(body(choice={"finish_reason": "error", "error": BROKEN_OFF}))
+    assert (kept.text, kept.finish_reason) == ("hi", "error")
 
 
 @pytest.mark.parametrize("raw", [b"", b"<html>Bad gateway</html>", b'{"choices": [', b"\xff\xfe", b"null"])

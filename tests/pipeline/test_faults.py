@@ -34,7 +34,9 @@ IN_TRANSIT: dict[str, tuple[Fault | Reply, str]] = {
     "HTML": (HTML, "malformed_body"),
     "no choices": (Fault(body={"choices": []}), "malformed_body"),
     "an error with status 200": (Fault(body={"error": {"message": "overloaded"}}), "malformed_body"),
-    "content null": (Reply(None), "malformed_body"),
+    "an upstream error with status 200": (Fault(body={"error": {"code": 502}}), "overloaded"),
+    "broken off upstream": (Reply("half", finish_reason="error"), "overloaded"),
+    "content null": (Reply(None, usage=None), "malformed_body"),
     "a stall": (Fault(stall_s=STALL_S), "timeout"),
 }
 """Faults that may pass, and the reason of a row for which they do not."""
@@ -45,6 +47,7 @@ ANSWERS: dict[str, tuple[Fault | Reply, str]] = {
     "filtered": (Reply("", finish_reason="content_filter"), "content_filter"),
     "tool call": (Reply("It", finish_reason="tool_calls"), "unfinished"),
     "no text": (Reply("  \n"), "empty"),
+    "nothing but reasoning": (Reply(None), "empty"),
     "too long": (error(400, code="context_length_exceeded"), "context_too_long"),
     "filtered prompt": (error(400, code="content_filter"), "content_filter"),
     "bad request": (error(422, "no such thing"), "bad_request"),

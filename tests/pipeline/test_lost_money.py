@@ -82,7 +82,9 @@ def test_a_useless_reply_that_states_its_usage_counts_as_stated(
     assert unanswered == Spending(till.asked // 2, 0, 0, pytest.approx(till.asked // 2 * 0.001), 0)
 
 
-@pytest.mark.parametrize("fault", [error(429, headers={"Retry-After": "0"}), error(500)])
+@pytest.mark.parametrize(
+    "fault", [error(429, headers={"Retry-After": "0"}), error(500), Fault(body={"error": {"code": 502}})]
+)
 def test_a_refusal_costs_nothing_and_leaves_nothing_set_aside(
     server: ChatServer, generate_world: Generate, tmp_path: Path, fault: Fault
 ):

@@ -77,12 +77,17 @@ def test_a_run_on_a_server_that_repeats_the_key(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "fault", [error(401, f"the key {KEY} has expired"), error(403, "x" * 280 + KEY), error(402, KEY, code=KEY)]
+    ("fault", "answered"),
+    [
+        (error(401, f"the key {KEY} has expired"), 10),
+        (error(403, "x" * 280 + KEY), 0),
+        (error(402, KEY, code=KEY), 10),
+    ],
 )
-def test_a_run_that_ends_because_of_the_key(tmp_path: Path, fault: Fault):
+def test_a_run_that_ends_because_of_the_key(tmp_path: Path, fault: Fault, answered: int):
     prompts = world.write_prompts(tmp_path / "prompts.jsonl", 20)
     with ChatServer(world.answer, models=("target", "reviser"), api_key=KEY) as server:
-        server.answer = lambda body: fault if server.count > 10 else world.answer(body)
+        server.answer = lambda body: fault if server.count > answered else world.answer(body)
         done = clair(*arguments(prompts, tmp_path / "run", server.base_url, "--concurrency", "2"), env=ENV)
     assert done.returncode == 1
     assert_no_key("stderr", done.stderr.encode())

@@ -63,7 +63,9 @@ class BatchAnswers(Answers):
         if self.stopping or self.full:
             raise Stopping
         try:
-            await lane.take(Request(key, ask.stage, endpoint.worst_cost_usd(body)), request_line(key, body))
+            await lane.take(
+                Request(key, ask.stage, endpoint.worst_cost_usd(body)), request_line(key, endpoint.spelling.of(body))
+            )
         except Full as full:
             self.full, self.short_usd = True, full.short_usd
             raise Stopping from None

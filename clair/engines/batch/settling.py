@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from clair.endpoints.batch_lines import Answered, Failed, read_line, refusal
 from clair.endpoints.batch_objects import Job
 from clair.endpoints.batches import NotThere, Unclear
+from clair.endpoints.charge import is_uncharged
+from clair.endpoints.classify import classify
 from clair.endpoints.endpoint import Endpoint
-from clair.endpoints.reply import MalformedBody, parse_reply, stated_cost_usd
+from clair.endpoints.reply import MalformedBody, parse_new, stated_cost_usd
 from clair.engines.batch.lane import LOOKS, LOST_AFTER, OVER_LIMIT, Lane
 from clair.engines.batch.records import Failure, Records, Request, Submission
 from clair.errors import EndpointUnusable, RunStopped
@@ -31,6 +33,8 @@ from clair.records import Completion
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - a code of the Batch API
 MOST_FAILED = 3
 """Batches of one model in a row that fail validation end the run: the next one would, too."""
+MOST_FORBIDDEN = 5
+"""So many requests of a batch that are refused with 403, and none that is answered, end the run."""
 
 _AT_ONCE = 256  # answers on their way to the disk: a group commit's worth
 
@@ -42,6 +46,7 @@ class _Reading:
     asked: dict[bytes, Request]
     answered: set[bytes] = field(default_factory=set)
     failures: dict[bytes, Failure] = field(default_factory=dict)
+    forbidden: dict[bytes, str] = field(default_factory=dict)
     lines: int = 0
     unreadable: int = 0
     strange: int = 0
@@ -70,6 +75,7 @@ class Settling:
         its files.
         """
         reading = await self._read(submission, job)
+        self._forbid(reading)
         ended = job.status
         if job.status == "failed" and any(problem.code == TOKEN_LIMIT for problem in job.problems):
             ended = OVER_LIMIT
@@ -175,13 +181,12 @@ class Settling:
     def _parsed(self, found: Answered, reading: _Reading) -> tuple[Request, bytes, Completion] | None:
         request, price = reading.asked[found.key], self._endpoint.price
         try:
-            completion = parse_reply(found.raw, price)
+            completion = parse_new(found.raw, price)
         except MalformedBody as error:
-            if found.key not in reading.failures:
+            if found.key not in reading.failures and not is_uncharged(error):
                 usd = stated_cost_usd(found.raw, price)
                 reading.doubtful_usd.append(request.worst_usd if usd is None else usd)
-            detail = self._lane.api.redact(str(error))
-            reading.failures[found.key] = Failure("malformed_body", detail, final=False)
+            self._fail(Failed(found.key, classify(error)), reading)
             return None
         reading.answered.add(found.key)
         reading.failures.pop(found.key, None)
@@ -219,11 +224,24 @@ class Settling:
     def _fail(self, failed: Failed, reading: _Reading) -> None:
         verdict = failed.verdict
         detail = self._lane.api.redact(verdict.detail)
-        if verdict.action == "stop":
+        if self._endpoint.spelling.mended(verdict.refused):
+            reading.failures.setdefault(failed.key, Failure(verdict.reason, detail, final=False, tries=0))
+        elif verdict.action == "stop":
             reading.stop = detail
+        elif verdict.action == "forbidden":
+            reading.forbidden[failed.key] = detail
         else:
             final = verdict.action == "row"
             reading.failures.setdefault(failed.key, Failure(verdict.reason, detail, final=final))
+
+    def _forbid(self, reading: _Reading) -> None:
+        """A 403 ends its row if others of the batch were answered, or it is one of few; else the key is meant."""
+        forbidden = {key: detail for key, detail in reading.forbidden.items() if key not in reading.answered}
+        if len(forbidden) >= MOST_FORBIDDEN and not reading.answered:
+            reading.stop = reading.stop or f"{next(iter(forbidden.values()))}. Check the API key"
+            return
+        for key, detail in forbidden.items():
+            reading.failures.setdefault(key, Failure("content_filter", detail, final=True))
 
     def _miss(self, reading: _Reading, job: Job) -> None:
         """Questions that no line of either file speaks of have had a try as well, which may have been charged unless it

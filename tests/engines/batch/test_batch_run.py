@@ -24,7 +24,7 @@ from tests.engines.batch.conftest import by_batch, online, shards
 from tests.pipeline.runs import pairs, reasons, rejects
 from tests.servers import world
 from tests.servers.batch import BatchServer, Ending
-from tests.servers.chat import Fault, Reply
+from tests.servers.chat import Fault, Reply, error
 
 MODELS = ("target", "reviser")
 PRICES = {"target": (1.0, 2.0), "reviser": (10.0, 40.0)}
@@ -334,3 +334,57 @@ def test_a_model_at_several_places_cannot_go_by_batch(tmp_path: Path):
         places = f"reviser@{server.base_url},{other.base_url}"
         with pytest.raises(UsageError, match="the reviser is served at 2 places; a batch goes to one"):
             by_batch(server, tmp_path / "run", 3, reviser=places)
+
+
+def test_a_failure_in_a_line_with_status_200_is_taken_as_it_is_meant_and_costs_what_it_states(tmp_path: Path):
+    """The reviser's first four questions go wrong: a passing error, one that is charged, an answer that is broken off,
+    and a prompt that is too long, which alone ends its row."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 0}
+    said: list[dict[str, Any]] = [
+        {"error": {"code": 502, "message": "upstream"}},
+        {"error": {"code": 502, "message": "upstream"}, "usage": usage},
+        {"choices": [{"message": {"content": "half"}, "finish_reason": "error"}], "usage": usage},
+        {"error": {"code": 413, "message": "too long"}},
+    ]
+    ending = Ending(failures={place: (200, body) for place, body in enumerate(said)})
+    with BatchServer(world.answer, models=MODELS, endings=[ending]) as server:
+        done = by_batch(server, tmp_path / "run", 8, batch_prices={"reviser": (2.0, 20.0)})
+    assert [reason for _, reason in reasons(tmp_path / "run").values()].count("context_too_long") == 1
+    with Ledger.open(tmp_path / "run", create=False) as ledger:
+        unanswered = ledger.totals().by_stage["unanswered"]
+    assert (unanswered.replies, unanswered.cost_usd) == (2, pytest.approx(0.004))
+    assert "3 overloaded" in " ".join(done.progress.notes)
+
+
+def test_a_server_that_refuses_max_tokens_gets_the_same_questions_again_under_the_other_name(
+    tmp_path: Path, calm: dict[str, str]
+):
+    def answer(body: dict[str, Any]) -> str | Reply | Fault:
+        if body["model"] == "reviser" and "max_tokens" in body:
+            return error(400, "use the other", code="unsupported_parameter", param="max_tokens")
+        return world.answer(body)
+
+    with BatchServer(answer, models=MODELS) as server:
+        by_batch(server, tmp_path / "run")
+    assert shards(tmp_path / "run") == calm
+    assert max(server.submitted.values()) == 2
+
+
+@pytest.mark.parametrize("status", [403, 200], ids=["in its line", "in a line with status 200"])
+def test_a_prompt_that_the_server_will_not_have_ends_its_row_where_others_are_answered(tmp_path: Path, status: int):
+    said = status, {"error": {"code": 403, "message": "blocked"}}
+    with BatchServer(world.answer, models=MODELS, endings=[Ending(failures={2: said})]) as server:
+        by_batch(server, tmp_path / "run", 8)
+    assert [end for end in reasons(tmp_path / "run").values() if end[1] == "content_filter"] == [
+        ("revise", "content_filter")
+    ]
+    assert sorted(server.submitted.values())[-1] == 1
+
+
+def test_a_batch_of_which_nothing_may_be_asked_stops_the_run_and_ends_no_row(tmp_path: Path, calm: dict[str, str]):
+    refused = Ending(failures={place: (403, {"error": {"message": "no access"}}) for place in range(99)})
+    with BatchServer(world.answer, models=MODELS, endings=[refused]) as server:
+        with pytest.raises(EndpointUnusable, match=r"HTTP 403: no access. Check the API key"):
+            by_batch(server, tmp_path / "run")
+        by_batch(server, tmp_path / "run")
+    assert shards(tmp_path / "run") == calm
