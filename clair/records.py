@@ -32,7 +32,7 @@ Reason = Literal[
     "bad_request",  # the provider rejected this request for another reason
     "refused",  # the model refused to answer
     "truncated",  # finish_reason "length": the text is cut off
-    "unfinished",  # any other finish_reason than "stop"
+    "unfinished",  # any other finish_reason than "stop", or `<think>` without `</think>` in a reply that is parsed
     "empty",  # no text
     "rate_limited",  # still 429 after every retry
     "overloaded",  # still 5xx after every retry

@@ -16,6 +16,7 @@ from clair.recipes.revising import Revised, Task, revise
 from clair.recipes.stages import finished_text, gate, response_of
 from clair.records import Ask, Row
 from clair.revision.protocol import shown
+from clair.revision.reasoning import after_reasoning
 
 
 def constitutional(row: Row, plan: Plan) -> Steps:
@@ -84,4 +85,4 @@ def _criticize(draft: Draft, text: str, principle: str, number: int) -> Piece[st
         conversation=shown(row.messages, token), response=text, token=token, principle=principle
     )
     reply = yield from draft.ask_one(Ask("reviser", "revise", messages, row.sample_index))
-    return finished_text(reply)
+    return after_reasoning(finished_text(reply), response=text)

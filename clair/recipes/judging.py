@@ -17,6 +17,7 @@ from clair.recipes.revising import FINAL
 from clair.records import Ask, Completion, Message
 from clair.revision.checks import check_finished
 from clair.revision.protocol import ask_again, listed, shown
+from clair.revision.reasoning import after_reasoning
 
 Side = Literal["first", "second"]
 Label = Literal["A", "B", "C"]
@@ -103,7 +104,7 @@ def read_score(reply: str) -> tuple[int, str]:
 
 
 def _last_line(pattern: re.Pattern[str], reply: str, wanted: str) -> tuple[str, str]:
-    reasoning, _, last = reply.strip().rpartition("\n")
+    reasoning, _, last = after_reasoning(reply).strip().rpartition("\n")
     found = pattern.fullmatch(last)
     if found is None:
         raise RevisionError(

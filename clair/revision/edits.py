@@ -57,6 +57,13 @@ def marker_lines(response: str, token: str) -> tuple[str, str, str]:
     return f"<<<<<<< SEARCH{suffix}", f"======={suffix}", f">>>>>>> REPLACE{suffix}"
 
 
+def marks(response: str, token: str) -> re.Pattern[str]:
+    """The first and last lines of blocks, for `after_reasoning`."""
+    suffix = re.escape(marker_lines(response, token)[1].removeprefix("======="))
+    kinds = r"(?P<opens><{5,9}[ \t]*SEARCH)|>{5,9}[ \t]*REPLACE"
+    return re.compile(rf"^[ \t]*(?:{kinds}){suffix}[ \t]*\r?$", re.MULTILINE)
+
+
 def parse(reply: str, *, response: str, token: str) -> EditedReply:
     """The reasoning and the edits of a reply, located in the response.
 

@@ -59,6 +59,23 @@ def test_worsen_chooses_the_answer_over_the_edited_one() -> None:
     assert apply(outcome.rejected, outcome.edits) == outcome.chosen
 
 
+def test_reasoning_of_the_reviser_is_in_no_edit_critique_or_rationale() -> None:
+    critique = "<think>\nIs it 6?\n</think>\n\nIt is wrong."
+    said = f"<think>\nPerhaps:\n{edit('It is', 'It was')}\nNo.\n</think>\n\n{edit('5', '4')}"
+    outcome, asked = drive("constitutional", models(said, critique=critique), constitution=PRINCIPLES[:1])
+    assert block("critique", asked[2][0]) == "It is wrong."  # type: ignore[arg-type]
+    assert isinstance(outcome, Pair)
+    assert (outcome.chosen, outcome.rationale) == ("It is 4 .", "Principle: Be correct.\n\nIt is wrong.\n\nBecause.")
+
+
+def test_a_reviser_that_is_still_reasoning_is_asked_again() -> None:
+    replies = {0: f"<think>\n{edit('It is', 'It was')}", 1: edit("5", "4")}
+    outcome, asked = drive("clair", models(lambda ask: replies[ask.attempt]))
+    assert asked_text(asked[2][0]).startswith("The reply ended within its reasoning")  # type: ignore[arg-type]
+    assert isinstance(outcome, Pair)
+    assert outcome.chosen == "It is 4 ."
+
+
 @pytest.mark.parametrize("recipe", ["clair", "worsen"])
 def test_the_gate_asks_again_with_feedback_and_its_edits_are_those_of_the_last_reply(recipe: str) -> None:
     replies = {0: edit("It is 5 .", "Four , I say !"), 1: edit("5", "4")}
