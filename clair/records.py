@@ -150,7 +150,7 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """How far chosen is from rejected. Words are whitespace-separated; characters are code points.
+    """How far chosen is from rejected. Words are those of `clair.words`; characters are code points.
 
     `word_distance` and `char_distance` are Levenshtein distances; the similarities are 1 - distance / longer.
     `jaccard` is over the two sets of words, `shared_prefix` the share of rejected's words before the first

@@ -17,6 +17,7 @@ from clair.recipes.stages import finished_text, gate, response_of
 from clair.records import Ask, Row
 from clair.revision.protocol import shown
 from clair.revision.reasoning import after_reasoning
+from clair.words import words
 
 
 def constitutional(row: Row, plan: Plan) -> Steps:
@@ -42,7 +43,7 @@ def _make(draft: Draft) -> Piece[Made]:
             text = result.text
         else:
             unchanged = result
-    if text.split() == response.split():
+    if words(text) == words(response):
         raise unchanged or RevisionError("unchanged", "the rounds led back to the answer", feedback="")
     gate(draft, text, response)
     if draft.plan.verify:

@@ -18,6 +18,7 @@ from clair.records import Ask, Completion, Message
 from clair.revision.checks import check_finished
 from clair.revision.protocol import ask_again, listed, shown
 from clair.revision.reasoning import after_reasoning
+from clair.words import words
 
 Side = Literal["first", "second"]
 Label = Literal["A", "B", "C"]
@@ -44,7 +45,7 @@ class Opinion(NamedTuple):
 def prefer(draft: Draft, first: str, second: str) -> Piece[Verdict]:
     """The verdict on two answers; RowFailure `judge_tie` unless one of them wins in both orders."""
     draft.stage = "judge"
-    if first.split() == second.split():
+    if words(first) == words(second):
         raise RowFailure("judge_tie", "both answers have the same words")
     verdict = yield from compare(draft, first, second)
     if verdict.winner is None:

@@ -19,6 +19,7 @@ from clair.revision import edits, rewrite
 from clair.revision.checks import check_finished, check_revision, refusal
 from clair.revision.reasoning import after_reasoning
 from clair.templates import Templates
+from clair.words import words
 
 ProtocolSetting = Literal["auto", "edits", "rewrite"]
 
@@ -30,7 +31,7 @@ def choose(setting: ProtocolSetting, response: str, *, failed_edits: int) -> Pro
     """The protocol for the next question about `response`, after `failed_edits` unusable `edits` replies."""
     if setting != "auto":
         return setting
-    short = len(response.split()) < SHORT_WORDS
+    short = len(words(response)) < SHORT_WORDS
     return "rewrite" if short or failed_edits >= MAX_FAILED_EDITS else "edits"
 
 

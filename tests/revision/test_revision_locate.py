@@ -59,6 +59,11 @@ def test_tolerant_matches_do_not_cut_words() -> None:
     assert found(" cat ", "concatenate (cat)") == "cat"
 
 
+def test_between_letters_of_a_script_without_spaces_no_word_is_cut() -> None:
+    assert found('是"悉尼"', "首都是“悉尼”市") == "是“悉尼”"
+    assert found("悉尼 市", "首都是悉尼\n市中心") == "悉尼\n市"
+
+
 def test_tolerant_matches_must_be_unique() -> None:
     assert refused("a  b", "a b, a b") == "search_ambiguous"
 

@@ -53,6 +53,10 @@ def test_auto_goes_by_length_and_gives_up_edits_after_two_failures(
     assert choose(setting, "word " * words, failed_edits=failed_edits) == protocol  # type: ignore[arg-type]
 
 
+def test_the_length_of_a_text_without_spaces_is_told_by_its_letters() -> None:
+    assert [choose("auto", "字" * letters, failed_edits=0) for letters in (59, 60)] == ["rewrite", "edits"]
+
+
 def test_the_rewrite_question_shows_conversation_answer_and_marker_lines() -> None:
     assert ask("rewrite") == (
         "<conversation-3f9a02c1>\nWhat is 2 + 2?\n</conversation-3f9a02c1>\n\n"
