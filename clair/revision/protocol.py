@@ -35,6 +35,11 @@ def choose(setting: ProtocolSetting, response: str, *, failed_edits: int) -> Pro
     return "rewrite" if short or failed_edits >= MAX_FAILED_EDITS else "edits"
 
 
+def rewritten_by_white_space(response: str) -> bool:
+    """Whether `auto` would have a response rewritten, that it has edited, if white space alone made words."""
+    return len(response.split()) < SHORT_WORDS <= len(words(response))
+
+
 def first_ask(
     protocol: Protocol,
     *,

@@ -11,7 +11,7 @@ from clair.errors import NotBought, RowFailure
 from clair.recipes.constitutional import drawn
 from clair.records import Ask, Edit, Pair, Reject
 from clair.revision.edits import apply
-from tests.recipes.driving import asked_text, block, completion, drive, edit, plan, row
+from tests.recipes.driving import TOKEN, asked_text, block, completion, drive, edit, plan, row
 
 PRINCIPLES = ("Be correct.", "Be brief.", "Be kind.")
 
@@ -204,6 +204,36 @@ def test_where_a_further_attempt_is_not_bought_the_verdict_on_the_last_reply_sta
     outcome, _ = drive("clair", answer, gate=Gate(max_change=0.4))
     assert isinstance(outcome, Reject)
     assert (outcome.stage, outcome.reason, outcome.spent.cost_usd) == ("gate", "too_different", 2.0)
+
+
+LETTERS = "首都是悉尼。" * 12
+
+
+def rewritten(text: str) -> str:
+    return f"Because.\n\n<revised-{TOKEN}>\n{text}\n</revised-{TOKEN}>"
+
+
+def test_a_text_of_many_letters_without_spaces_is_edited() -> None:
+    reply = edit(LETTERS, LETTERS.replace("悉尼", "堪培拉", 1))
+    outcome, asked = drive("clair", models(reply), of=row(response=LETTERS), protocol="auto", gate=Gate())
+    assert isinstance(outcome, Pair)
+    assert (outcome.protocol, len(asked), outcome.contrast.edits) == ("edits", 1, 1)
+
+
+@pytest.mark.parametrize("known", ["rewrite", "edits"])
+def test_a_finished_row_of_such_letters_is_read_from_the_protocol_that_was_bought(known: str) -> None:
+    """A ledger from when such a text counted as one word has the reply to a rewrite; nothing is bought beside it."""
+    better = LETTERS.replace("悉尼", "堪培拉", 1)
+
+    def ledger(ask: Ask) -> Any:
+        asks_rewrite = f"<revised-{TOKEN}>" in ask.messages[1]["content"]
+        if asks_rewrite == (known == "rewrite"):
+            return rewritten(better) if asks_rewrite else edit(LETTERS, better)
+        return NotBought() if ask.attempt else pytest.fail("bought")
+
+    outcome, _ = drive("clair", ledger, of=row(response=LETTERS), protocol="auto", gate=Gate())
+    assert isinstance(outcome, Pair)
+    assert (outcome.protocol, outcome.chosen, outcome.spent.requests) == (known, better, 1)
 
 
 @pytest.mark.parametrize("recipe", ["clair", "worsen", "constitutional"])
