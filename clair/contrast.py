@@ -4,14 +4,13 @@
     check(contrast, Gate(max_change=0.5))             # RevisionError with feedback if too much changed
     for span in diff_spans(rejected, chosen): ...     # for a terminal or a page
 
-Words are what `str.split` gives. Distances are Levenshtein distances (insertions, deletions and
+Words are those of `clair.words`. Distances are Levenshtein distances (insertions, deletions and
 substitutions count one each), computed by rapidfuzz; 300 words take about 0.03 ms, two texts of 20,000
 characters about 20 ms.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -20,8 +19,8 @@ from rapidfuzz.distance import Levenshtein
 
 from clair.errors import RevisionError
 from clair.records import Contrast, Reason
+from clair.words import pieces, words
 
-_PIECE = re.compile(r"\s*\S+")
 _SLACK = 1e-9  # a bound given as 1.5 must let 3 words beside 2 pass in either direction
 
 
@@ -65,7 +64,7 @@ def measure(chosen: str, rejected: str) -> Contrast:
     if the other has no words either, else 0; `length_ratio` treats a rejected without words as one word (1
     if both are).
     """
-    chosen_words, rejected_words = chosen.split(), rejected.split()
+    chosen_words, rejected_words = words(chosen), words(rejected)
     opcodes = Levenshtein.opcodes(rejected_words, chosen_words)
     word_distance = sum(max(o.src_end - o.src_start, o.dest_end - o.dest_start) for o in opcodes if o.tag != "equal")
     char_distance = Levenshtein.distance(rejected, chosen)
@@ -99,7 +98,7 @@ def diff_spans(rejected: str, chosen: str) -> list[Span]:
 
     Joining `rejected` (or `chosen`) over the spans gives that text back, white space included.
     """
-    old, new = _pieces(rejected), _pieces(chosen)
+    old, new = pieces(rejected), pieces(chosen)
     opcodes = Levenshtein.opcodes([piece.strip() for piece in old], [piece.strip() for piece in new])
     spans = []
     for changed, group in groupby(opcodes, lambda o: o.tag != "equal"):
@@ -180,13 +179,3 @@ def _feedback(violations: list[tuple[Reason, str]], detail: str) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
-
-
-def _pieces(text: str) -> list[str]:
-    pieces = _PIECE.findall(text)
-    rest = text[sum(map(len, pieces)) :]
-    if pieces:
-        pieces[-1] += rest
-    elif rest:
-        pieces = [rest]
-    return pieces

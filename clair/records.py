@@ -32,7 +32,7 @@ Reason = Literal[
     "bad_request",  # the provider rejected this request for another reason
     "refused",  # the model refused to answer
     "truncated",  # finish_reason "length": the text is cut off
-    "unfinished",  # any other finish_reason than "stop"
+    "unfinished",  # any other finish_reason than "stop", or `<think>` without `</think>` in a reply that is parsed
     "empty",  # no text
     "rate_limited",  # still 429 after every retry
     "overloaded",  # still 5xx after every retry
@@ -150,7 +150,7 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """How far chosen is from rejected. Words are whitespace-separated; characters are code points.
+    """How far chosen is from rejected. Words are those of `clair.words`; characters are code points.
 
     `word_distance` and `char_distance` are Levenshtein distances; the similarities are 1 - distance / longer.
     `jaccard` is over the two sets of words, `shared_prefix` the share of rejected's words before the first

@@ -10,11 +10,12 @@ from pathlib import Path
 import clair
 
 PACKAGE = Path(clair.__file__).parent
-PURE = {"records", "errors"}
+PURE = {"records", "errors", "words"}
 
 MAY_IMPORT = {
     "records": set(),
     "errors": {"records"},
+    "words": set(),
     "templates": PURE,
     "contrast": PURE,
     "revision": PURE | {"templates", "contrast"},

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from clair.contrast import Gate, Span, check, diff_spans, measure
 from clair.errors import RevisionError
 from clair.records import Contrast
+from clair.words import words
 
-words = st.lists(st.sampled_from(["a", "b", "c", "dé", "🙂"]), max_size=12).map(" ".join)
-texts = words | st.text(alphabet=st.sampled_from("ab \u3000\n\r\té🙂\u202e\u200b"), max_size=25)
+sentences = st.lists(st.sampled_from(["a", "b", "c", "dé", "🙂"]), max_size=12).map(" ".join)
+texts = sentences | st.text(alphabet=st.sampled_from("ab \u3000\n\r\té🙂\u202e\u200b猫。かกำ"), max_size=25)
 
 
 def levenshtein(one: str | list[str], other: str | list[str]) -> int:
@@ -56,6 +57,27 @@ def test_white_space_counts_for_characters_only() -> None:
     assert measure("a\r\n\u3000b", "a b ") == contrast(char_distance=4, char_similarity=1 - 4 / 5)
 
 
+def test_in_a_text_without_spaces_a_small_edit_is_small() -> None:
+    """尼 -> 墨, 本 added, of 14 different letters and signs; the first 7 and 13 in all are the same."""
+    assert measure("澳洲的首都是悉墨本，在东南部。", "澳洲的首都是悉尼，在东南部。") == Contrast(
+        word_distance=2,
+        word_similarity=1 - 2 / 15,
+        jaccard=13 / 16,
+        char_distance=2,
+        char_similarity=1 - 2 / 15,
+        shared_prefix=7 / 14,
+        length_ratio=15 / 14,
+        edits=1,
+    )
+    assert diff_spans("首都是悉尼，在 mat 上", "首都是堪培拉，在 a mat 上") == [
+        Span("equal", "首都是", "首都是"),
+        Span("changed", "悉尼", "堪培拉"),
+        Span("equal", "，在", "，在"),
+        Span("changed", "", " a"),
+        Span("equal", " mat 上", " mat 上"),
+    ]
+
+
 def test_neighboring_changed_words_are_one_edit_and_distant_ones_two() -> None:
     assert measure("a X Y d e", "a b c d e").edits == 1
     assert measure("a X c Y e", "a b c d e").edits == 2
@@ -79,7 +101,7 @@ def test_texts_without_words() -> None:
 @given(texts, texts)
 def test_figures_agree_with_naive_implementations(chosen: str, rejected: str) -> None:
     figures = measure(chosen, rejected)
-    new, old = chosen.split(), rejected.split()
+    new, old = words(chosen), words(rejected)
     assert figures.word_distance == levenshtein(new, old)
     assert figures.char_distance == levenshtein(chosen, rejected)
     assert figures.word_similarity == 1 - figures.word_distance / max(len(new), len(old), 1)
@@ -101,7 +123,7 @@ def test_spans_rebuild_both_texts_alternate_and_agree_with_the_figures(chosen: s
     assert "".join(span.chosen for span in spans) == chosen
     assert all(one.kind != other.kind for one, other in pairwise(spans))
     for span in spans:
-        assert span.kind == "changed" or span.rejected.split() == span.chosen.split()
+        assert span.kind == "changed" or words(span.rejected) == words(span.chosen)
     if chosen.strip() and rejected.strip():
         assert sum(span.kind == "changed" for span in spans) == measure(chosen, rejected).edits
 

@@ -20,6 +20,7 @@ from clair.dataset.quartiles import Quartiles, counted_quartiles
 from clair.errors import RevisionError
 from clair.records import Pair
 from clair.revision.checks import check_revision
+from clair.words import words
 
 TOP = 20
 EXAMPLES = 5
@@ -88,7 +89,7 @@ class Audit:
 
     def add_texts(self, pair_id: str, *, chosen: str, rejected: str) -> None:
         """Count one pair, given as texts."""
-        chosen_words, rejected_words = chosen.split(), rejected.split()
+        chosen_words, rejected_words = words(chosen), words(rejected)
         self._differences[len(chosen_words) - len(rejected_words)] += 1
         self._words.add(*_only_in_one(set(chosen_words), set(rejected_words)))
         openings = [_opening(words) for words in (chosen_words, rejected_words)]

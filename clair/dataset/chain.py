@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from clair.contrast import diff_spans, measure
 from clair.records import Edit, Outcome, Pair, Spent
+from clair.words import words
 
 
 def with_steps(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
@@ -55,7 +56,7 @@ def stages(rejected: str, chosen: str, edits: Sequence[Edit] = ()) -> list[str]:
         done += rejected[at:start] + new_text
         at = end
         text = done + rejected[at:]
-        if text.split() and text.split() != texts[-1].split():
+        if text.strip() and words(text) != words(texts[-1]):
             texts.append(text)
     texts[-1] = chosen if len(texts) > 1 else texts[-1]
     return texts

@@ -49,7 +49,7 @@ PAIR_COLUMNS = (
     Column("judge_model", "string", "the model that judged, null without one", nullable=True),
     Column("attempts", "int64", "replies of the reviser that it took"),
     Column("edits", "int64", "separate changed spans"),
-    Column("word_distance", "int64", "Levenshtein distance over whitespace-separated words"),
+    Column("word_distance", "int64", "Levenshtein distance over words; in scripts without spaces a letter is one"),
     Column("word_similarity", "float64", "1 - distance / longer, in words"),
     Column("jaccard", "float64", "overlap of the two sets of words"),
     Column("char_distance", "int64", "Levenshtein distance over characters"),

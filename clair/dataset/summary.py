@@ -20,6 +20,7 @@ from clair.dataset.audit import Audit, AuditFigures
 from clair.dataset.examples import Draw
 from clair.dataset.quartiles import Quartiles, quartiles
 from clair.records import Outcome, Pair, Reject, Spent
+from clair.words import words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,8 +208,8 @@ class Tally:
         values = {"words_changed": 1 - pair.contrast.word_similarity}
         for name, held in self._contrast.items():
             held.append(values[name] if name in values else getattr(pair.contrast, name))
-        self._chosen.append(len(pair.chosen.split()))
-        self._rejected.append(len(pair.rejected.split()))
+        self._chosen.append(len(words(pair.chosen)))
+        self._rejected.append(len(words(pair.rejected)))
         self._attempts[pair.spent.attempts] = self._attempts.get(pair.spent.attempts, 0) + 1
         self._protocols[pair.protocol] = self._protocols.get(pair.protocol, 0) + 1
 

@@ -19,6 +19,7 @@ from clair.evaluation.winrate import Rate, WinRates, win_rates
 from clair.recipes.comparison import NAMES, Answers, Judgment, Result
 from clair.recipes.judging import Opinion
 from clair.records import Message, Reject, Spent
+from clair.words import words
 
 PREFERENCE: dict[Result, float] = {"win": 1.0, "loss": 0.0, "tie": 0.5, "disagreement": 0.5, "identical": 0.5}
 
@@ -127,7 +128,7 @@ class Tally:
         self._labels.update(opinion.label for opinion in outcome.opinions or ())
         self._preferences.append(PREFERENCE[outcome.result])
         self._characters.append((len(model), len(baseline)))
-        self._words.append((len(model.split()), len(baseline.split())))
+        self._words.append((len(words(model)), len(words(baseline))))
 
     def figures(self, *, seed: int) -> dict[str, Any]:
         """Counts, both win rates, the judge's position bias and mean lengths. Figures of no prompt are null."""

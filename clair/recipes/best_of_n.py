@@ -13,6 +13,7 @@ from clair.recipes.base import Draft, Made, Piece, Plan, Steps, outcome
 from clair.recipes.judging import prefer, rate
 from clair.recipes.stages import gate, sample_many
 from clair.records import Check, Row
+from clair.words import words
 
 
 def best_of_n(row: Row, plan: Plan) -> Steps:
@@ -48,7 +49,7 @@ def _different(draft: Draft, answers: list[str]) -> list[str]:
     """The answers without those that have the same words as an earlier one."""
     first_of: dict[str, str] = {}
     for answer in answers:
-        first_of.setdefault(" ".join(answer.split()), answer)
+        first_of.setdefault(" ".join(words(answer)), answer)
     different = list(first_of.values())
     draft.response = different[0]
     draft.stage = "judge"

@@ -14,6 +14,7 @@ from clair.recipes.base import Draft, Piece, Plan
 from clair.recipes.judging import Opinion, both_orders
 from clair.recipes.stages import finished_text
 from clair.records import Ask, Completion, Message, Part, Reject, Row, Spent
+from clair.words import words
 
 Result = Literal["win", "loss", "tie", "disagreement", "identical"]
 """For the model, against the baseline: `tie` says the judge in both orders, `disagreement` is any other two verdicts
@@ -61,7 +62,7 @@ def comparison(row: Row, plan: Plan) -> Piece[Judgment | Reject]:
     draft = Draft(row, plan)
     try:
         answers = yield from _answers(draft)
-        same = answers.model.split() == answers.baseline.split()
+        same = words(answers.model) == words(answers.baseline)
         opinions = None if same else (yield from both_orders(draft, *answers))
     except RowFailure as failure:
         return draft.reject(failure)

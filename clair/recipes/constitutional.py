@@ -16,6 +16,8 @@ from clair.recipes.revising import Revised, Task, revise
 from clair.recipes.stages import finished_text, gate, response_of
 from clair.records import Ask, Row
 from clair.revision.protocol import shown
+from clair.revision.reasoning import after_reasoning
+from clair.words import words
 
 
 def constitutional(row: Row, plan: Plan) -> Steps:
@@ -41,7 +43,7 @@ def _make(draft: Draft) -> Piece[Made]:
             text = result.text
         else:
             unchanged = result
-    if text.split() == response.split():
+    if words(text) == words(response):
         raise unchanged or RevisionError("unchanged", "the rounds led back to the answer", feedback="")
     gate(draft, text, response)
     if draft.plan.verify:
@@ -84,4 +86,4 @@ def _criticize(draft: Draft, text: str, principle: str, number: int) -> Piece[st
         conversation=shown(row.messages, token), response=text, token=token, principle=principle
     )
     reply = yield from draft.ask_one(Ask("reviser", "revise", messages, row.sample_index))
-    return finished_text(reply)
+    return after_reasoning(finished_text(reply), response=text)

@@ -17,6 +17,8 @@ from clair.recipes.revising import FINAL
 from clair.records import Ask, Completion, Message
 from clair.revision.checks import check_finished
 from clair.revision.protocol import ask_again, listed, shown
+from clair.revision.reasoning import after_reasoning
+from clair.words import words
 
 Side = Literal["first", "second"]
 Label = Literal["A", "B", "C"]
@@ -43,7 +45,7 @@ class Opinion(NamedTuple):
 def prefer(draft: Draft, first: str, second: str) -> Piece[Verdict]:
     """The verdict on two answers; RowFailure `judge_tie` unless one of them wins in both orders."""
     draft.stage = "judge"
-    if first.split() == second.split():
+    if words(first) == words(second):
         raise RowFailure("judge_tie", "both answers have the same words")
     verdict = yield from compare(draft, first, second)
     if verdict.winner is None:
@@ -103,7 +105,7 @@ def read_score(reply: str) -> tuple[int, str]:
 
 
 def _last_line(pattern: re.Pattern[str], reply: str, wanted: str) -> tuple[str, str]:
-    reasoning, _, last = reply.strip().rpartition("\n")
+    reasoning, _, last = after_reasoning(reply).strip().rpartition("\n")
     found = pattern.fullmatch(last)
     if found is None:
         raise RevisionError(

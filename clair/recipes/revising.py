@@ -11,7 +11,14 @@ from clair.contrast import check, measure
 from clair.errors import NotBought, RevisionError
 from clair.recipes.base import Draft, Piece
 from clair.records import Ask, Completion, Edit, Message, Protocol, Reason
-from clair.revision.protocol import ask_again, choose, first_ask, interpret
+from clair.revision.protocol import (
+    MAX_FAILED_EDITS,
+    ask_again,
+    choose,
+    first_ask,
+    interpret,
+    rewritten_by_white_space,
+)
 
 FINAL: frozenset[Reason] = frozenset({"unchanged", "refused", "content_filter"})
 """Verdicts that are not asked about again: a reviser that finds nothing to improve, or will not answer, has answered.
@@ -49,6 +56,8 @@ def revise(draft: Draft, task: Task) -> Piece[Revised]:
         try:
             reply = yield from draft.ask_one(dialog.ask(), attempt=True)
         except NotBought:
+            if dialog.rewrites_instead():
+                continue
             if dialog.failure is None:
                 raise
             raise dialog.failure from None
@@ -73,6 +82,15 @@ class _Dialog:
         self._opening = 0
         self._reply = ""
         self._token = ""
+        self._maybe_rewritten = draft.plan.protocol == "auto" and rewritten_by_white_space(task.text)
+
+    def rewrites_instead(self) -> bool:
+        """Whether the reply may be one to a rewrite, in a ledger of when white space alone made words; it is looked for
+        next, once."""
+        looks, self._maybe_rewritten = self._maybe_rewritten and not self.attempts, False
+        if looks:
+            self.failed_edits = MAX_FAILED_EDITS
+        return looks
 
     def ask(self) -> Ask:
         plan, row, task = self.draft.plan, self.draft.row, self.task
@@ -93,7 +111,8 @@ class _Dialog:
                 critique=task.critique,
             )
             self._opening = len(self._messages)
-        return Ask("reviser", "revise", self._messages, row.sample_index, self.attempts, self._opening)
+        attempt = max(self.attempts, int(self._maybe_rewritten))  # not 0: a finished row is not asked anew
+        return Ask("reviser", "revise", self._messages, row.sample_index, attempt, self._opening)
 
     def hear(self, reply: Completion) -> Revised:
         """The revision in a reply, if the gate accepts it; RevisionError otherwise."""

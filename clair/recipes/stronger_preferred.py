@@ -10,6 +10,7 @@ from clair.errors import RowFailure
 from clair.recipes.base import Draft, Made, Piece, Plan, Steps, outcome
 from clair.recipes.stages import finished_text, gate, response_of
 from clair.records import Ask, Row
+from clair.words import words
 
 
 def stronger_preferred(row: Row, plan: Plan) -> Steps:
@@ -21,7 +22,7 @@ def _make(draft: Draft) -> Piece[Made]:
     response = yield from response_of(draft)
     stronger = draft.row.answers[0] if draft.row.answers else (yield from _direct(draft))
     draft.revision = stronger
-    if stronger.split() == response.split():
+    if words(stronger) == words(response):
         raise RowFailure("unchanged", "both models gave the same answer", stage="revise")
     gate(draft, stronger, response)
     return Made("direct", stronger, response, "")

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_left
 
 from clair.contrast import diff_spans
+from clair.words import words
 
 LIMIT = 16_000
 """Characters of one text that are shown; what is longer is cut where the page says so."""
@@ -68,10 +69,10 @@ def _spans(rejected: str, chosen: str) -> list[Op]:
 
 
 def _common(one: str, other: str) -> int:
-    """Length of the common beginning, back to the last white space in it so that no word is split."""
+    """Length of the common beginning, back to the last end of a word in it so that no word is split."""
     shorter = min(len(one), len(other))
     same = bisect_left(range(1, shorter + 1), True, key=lambda size: one[:size] != other[:size])
-    while same and not one[same - 1].isspace():
+    while same and not one[same - 1].isspace() and len(words(one[same - 1 : same + 1])) < 2:
         same -= 1
     return same
 

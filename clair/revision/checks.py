@@ -15,6 +15,7 @@ import re
 
 from clair.errors import RevisionError
 from clair.records import Completion
+from clair.words import words
 
 REFUSAL_HEAD = 300  # characters: a refusal says so at once; the same words further down are part of a discussion
 
@@ -106,7 +107,7 @@ def check_revision(text: str, *, response: str, token: str, allow_talk: bool = F
             "the revised answer has no text",
             feedback="The new answer was empty. Give its text.",
         )
-    if text.split() == response.split():
+    if words(text) == words(response):
         raise RevisionError(
             "unchanged",
             "the revised answer has the same words as the response",

@@ -25,9 +25,9 @@ from typing import NamedTuple
 
 from clair.errors import RevisionError
 from clair.records import Edit
-from clair.revision.locate import Haystack, quote
+from clair.revision.locate import Haystack, Place, quote
 from clair.revision.rewrite import clean_rationale
-from clair.revision.whitespace import adopt_newlines, refit
+from clair.revision.whitespace import adopt_newlines, deepened, indentation_before, refit
 
 MAX_TOLD = 5  # problems named in one feedback
 
@@ -55,6 +55,13 @@ def marker_lines(response: str, token: str) -> tuple[str, str, str]:
     """The three marker lines for this response: with the token if it holds such a line itself."""
     suffix = f" {token}" if _ANY_MARKER.search(response) else ""
     return f"<<<<<<< SEARCH{suffix}", f"======={suffix}", f">>>>>>> REPLACE{suffix}"
+
+
+def marks(response: str, token: str) -> re.Pattern[str]:
+    """The first and last lines of blocks, for `after_reasoning`."""
+    suffix = re.escape(marker_lines(response, token)[1].removeprefix("======="))
+    kinds = r"(?P<opens><{5,9}[ \t]*SEARCH)|>{5,9}[ \t]*REPLACE"
+    return re.compile(rf"^[ \t]*(?:{kinds}){suffix}[ \t]*\r?$", re.MULTILINE)
 
 
 def parse(reply: str, *, response: str, token: str) -> EditedReply:
@@ -86,13 +93,14 @@ def inverted(response: str, edits: Iterable[Edit]) -> tuple[Edit, ...]:
 
 
 def locate(blocks: Iterable[Block], response: str) -> tuple[Edit, ...]:
-    """The edits of the blocks, sorted by place; blocks that change nothing are left out. Raises
-    RevisionError.
+    """The edits of the blocks, sorted by place; a block given twice is one, and one that changes nothing is none.
+
+    Raises RevisionError.
     """
     haystack = Haystack(response)
     edits: list[Edit] = []
     problems: list[RevisionError] = []
-    for block in blocks:
+    for block in dict.fromkeys(blocks):
         try:
             edits.append(_locate(block, haystack))
         except RevisionError as problem:
@@ -168,10 +176,7 @@ def _block(lines: list[str], search: int, divider: int, end: int, markers: tuple
 
 def _locate(block: Block, haystack: Haystack) -> Edit:
     place = haystack.find(block.search)
-    new_text: str | None = block.new_text
-    if not place.exact:
-        found = haystack.response[place.start : place.end]
-        new_text = refit(block.new_text, search=block.search, found=found)
+    new_text = _fitted(block, place, haystack.response)
     if new_text is None:
         raise RevisionError(
             "search_not_found",
@@ -181,6 +186,17 @@ def _locate(block: Block, haystack: Haystack) -> Edit:
             "they have in the answer. Copy them from it character for character.",
         )
     return Edit(place.start, place.end, adopt_newlines(new_text, haystack.response))
+
+
+def _fitted(block: Block, place: Place, response: str) -> str | None:
+    """The new words with the indentation of the place; None if that cannot be told."""
+    indent = indentation_before(response, place.start)
+    if not place.exact:
+        found = response[place.start : place.end]
+        return refit(block.new_text, search=block.search, found=found, indent=indent)
+    if indent and block.search[0] in " \t":
+        return deepened(block.new_text, search=block.search, outside=indent)
+    return block.new_text
 
 
 def _all_of(problems: list[RevisionError]) -> RevisionError:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from rapidfuzz import fuzz
 
 from clair.errors import RevisionError
+from clair.words import words
 
 MIN_SIMILARITY = 92.0  # per cent; on 25 characters this lets one be wrong, on 100 a short word
 RIVAL_SIMILARITY = 85.0  # per cent; a second place as good as this makes the first one doubtful
@@ -137,9 +138,8 @@ class Haystack:
     def _stands_free(self, start: int, end: int) -> bool:
         """Whether no word of `_plain` is cut in two at either end."""
         text = self._plain
-        cut_before = start > 0 and text[start - 1].isalnum() and text[start].isalnum()
-        cut_after = end < len(text) and text[end - 1].isalnum() and text[end].isalnum()
-        return not (cut_before or cut_after)
+        neighbors = text[max(0, start - 1) : start + 1], text[end - 1 : end + 1]
+        return not any(len(pair) == 2 and pair.isalnum() and len(words(pair)) == 1 for pair in neighbors)
 
     def _back(self, at: int) -> int:
         """The index in the response of a word's character at `at` in `_plain`."""

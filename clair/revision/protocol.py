@@ -17,7 +17,9 @@ from clair.errors import RevisionError
 from clair.records import Completion, Message, Protocol, Revision
 from clair.revision import edits, rewrite
 from clair.revision.checks import check_finished, check_revision, refusal
+from clair.revision.reasoning import after_reasoning
 from clair.templates import Templates
+from clair.words import words
 
 ProtocolSetting = Literal["auto", "edits", "rewrite"]
 
@@ -29,8 +31,13 @@ def choose(setting: ProtocolSetting, response: str, *, failed_edits: int) -> Pro
     """The protocol for the next question about `response`, after `failed_edits` unusable `edits` replies."""
     if setting != "auto":
         return setting
-    short = len(response.split()) < SHORT_WORDS
+    short = len(words(response)) < SHORT_WORDS
     return "rewrite" if short or failed_edits >= MAX_FAILED_EDITS else "edits"
+
+
+def rewritten_by_white_space(response: str) -> bool:
+    """Whether `auto` would have a response rewritten, that it has edited, if white space alone made words."""
+    return len(response.split()) < SHORT_WORDS <= len(words(response))
 
 
 def first_ask(
@@ -81,14 +88,16 @@ def interpret(
 ) -> Revision:
     """The revision in a reply: the reasoning, and the whole answer with its improvements.
 
-    Raises RevisionError, and nothing else, if there is none that can be used. `allow_talk` accepts revisions that
-    speak of being one.
+    Reasoning of the model before its reply (`<think>`) is left out. Raises RevisionError, and nothing else, if there is
+    no revision that can be used. `allow_talk` accepts revisions that speak of being one.
     """
     check_finished(completion)
+    marks = rewrite.marks(token) if protocol == "rewrite" else edits.marks(response, token)
+    reply = after_reasoning(completion.text, response=response, marks=marks)
     try:
-        revision = _parse(protocol, completion.text, response, token)
+        revision = _parse(protocol, reply, response, token)
     except RevisionError as error:
-        refused = refusal(completion.text) if error.reason in ("no_marker", "no_edit_block") else None
+        refused = refusal(reply) if error.reason in ("no_marker", "no_edit_block") else None
         raise refused or error from None
     try:
         check_revision(revision.text, response=response, token=token, allow_talk=allow_talk)

@@ -27,6 +27,12 @@ def marker_lines(token: str) -> tuple[str, str]:
     return f"<revised-{token}>", f"</revised-{token}>"
 
 
+def marks(token: str) -> re.Pattern[str]:
+    """Both marker lines, for `after_reasoning`."""
+    opening, closing = map(re.escape, marker_lines(token))
+    return re.compile(f"(?P<opens>{opening})|{closing}")
+
+
 def parse(reply: str, *, response: str, token: str) -> Revision:
     """The reasoning and the revised answer in a reply. The response's own white space at both ends is kept.
 

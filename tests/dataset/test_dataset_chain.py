@@ -51,6 +51,10 @@ def test_a_step_without_change_of_words_or_without_words_joins_its_neighbor(edit
     assert stages(OLD, apply(OLD, edits), edits) == expected
 
 
+def test_in_a_text_without_spaces_letters_are_edited_and_their_spacing_is_no_step():
+    assert stages("猫坐在mat上", "猫跳在 mat 下") == ["猫坐在mat上", "猫跳在mat上", "猫跳在 mat 下"]
+
+
 def test_a_pair_with_one_step_has_none_of_its_own():
     assert steps(pair(1, rejected=OLD, chosen="ONE two three four", edits=EDITS[:1])) == []
     assert steps(pair(1, rejected=OLD, chosen="ONE two three four")) == []

@@ -50,6 +50,25 @@ def test_anything_else_is_no_verdict(reply: str) -> None:
     assert (failure.value.reason, failure.value.stage) == ("judge_unparsable", "judge")
 
 
+def test_a_verdict_follows_the_reasoning_and_is_not_in_it() -> None:
+    assert read_verdict("<think>\nA?\n[[A]]\n</think>\n\nB is right.\n[[B]]") == ("B", "B is right.")
+    assert read_verdict("A?\n[[A]]\n</think>\n[[B]]") == ("B", "")
+    assert read_score("<think>\n[[9]]\n</think>\nFair.\n[[5]]") == (5, "Fair.")
+    for reply, reason in (("<think>\nHm.\n[[A]]", "unfinished"), ("<think>\nHm.\n[[A]]\n</think>", "empty")):
+        with pytest.raises(RevisionError, match=reason):
+            read_verdict(reply)
+
+
+def test_a_judge_that_is_still_reasoning_is_asked_again() -> None:
+    thought = iter(["<think>\nHm.\n[[A]]"] * 2)
+    outcome, asked = drive("judge_off_policy", lambda ask: next(thought, "<think>\nHm.\n</think>\n[[C]]"), of=GIVEN)
+    assert isinstance(outcome, Reject)
+    assert (outcome.stage, outcome.reason, [len(group) for group in asked]) == ("judge", "judge_tie", [2, 2])
+    outcome, _ = drive("judge_off_policy", lambda ask: "<think>\n[[A]]", of=GIVEN, max_attempts=1)
+    assert isinstance(outcome, Reject)
+    assert (outcome.stage, outcome.reason) == ("judge", "unfinished")
+
+
 def test_a_rating_is_a_whole_number_from_1_to_10() -> None:
     assert [read_score(f"Good.\n[[{n}]]") for n in (1, 7, 10)] == [(n, "Good.") for n in (1, 7, 10)]
     for wrong in ("[[0]]", "[[11]]", "[[7.5]]", "[[100]]", "7"):

@@ -11,7 +11,7 @@ from clair.errors import NotBought, RowFailure
 from clair.recipes.constitutional import drawn
 from clair.records import Ask, Edit, Pair, Reject
 from clair.revision.edits import apply
-from tests.recipes.driving import asked_text, block, completion, drive, edit, plan, row
+from tests.recipes.driving import TOKEN, asked_text, block, completion, drive, edit, plan, row
 
 PRINCIPLES = ("Be correct.", "Be brief.", "Be kind.")
 
@@ -57,6 +57,23 @@ def test_worsen_chooses_the_answer_over_the_edited_one() -> None:
     assert isinstance(outcome, Pair)
     assert (outcome.recipe, outcome.chosen, outcome.rejected) == ("worsen", "It is 5 .", "It is 6 ?")
     assert apply(outcome.rejected, outcome.edits) == outcome.chosen
+
+
+def test_reasoning_of_the_reviser_is_in_no_edit_critique_or_rationale() -> None:
+    critique = "<think>\nIs it 6?\n</think>\n\nIt is wrong."
+    said = f"<think>\nPerhaps:\n{edit('It is', 'It was')}\nNo.\n</think>\n\n{edit('5', '4')}"
+    outcome, asked = drive("constitutional", models(said, critique=critique), constitution=PRINCIPLES[:1])
+    assert block("critique", asked[2][0]) == "It is wrong."  # type: ignore[arg-type]
+    assert isinstance(outcome, Pair)
+    assert (outcome.chosen, outcome.rationale) == ("It is 4 .", "Principle: Be correct.\n\nIt is wrong.\n\nBecause.")
+
+
+def test_a_reviser_that_is_still_reasoning_is_asked_again() -> None:
+    replies = {0: f"<think>\n{edit('It is', 'It was')}", 1: edit("5", "4")}
+    outcome, asked = drive("clair", models(lambda ask: replies[ask.attempt]))
+    assert asked_text(asked[2][0]).startswith("The reply ended within its reasoning")  # type: ignore[arg-type]
+    assert isinstance(outcome, Pair)
+    assert outcome.chosen == "It is 4 ."
 
 
 @pytest.mark.parametrize("recipe", ["clair", "worsen"])
@@ -187,6 +204,36 @@ def test_where_a_further_attempt_is_not_bought_the_verdict_on_the_last_reply_sta
     outcome, _ = drive("clair", answer, gate=Gate(max_change=0.4))
     assert isinstance(outcome, Reject)
     assert (outcome.stage, outcome.reason, outcome.spent.cost_usd) == ("gate", "too_different", 2.0)
+
+
+LETTERS = "首都是悉尼。" * 12
+
+
+def rewritten(text: str) -> str:
+    return f"Because.\n\n<revised-{TOKEN}>\n{text}\n</revised-{TOKEN}>"
+
+
+def test_a_text_of_many_letters_without_spaces_is_edited() -> None:
+    reply = edit(LETTERS, LETTERS.replace("悉尼", "堪培拉", 1))
+    outcome, asked = drive("clair", models(reply), of=row(response=LETTERS), protocol="auto", gate=Gate())
+    assert isinstance(outcome, Pair)
+    assert (outcome.protocol, len(asked), outcome.contrast.edits) == ("edits", 1, 1)
+
+
+@pytest.mark.parametrize("known", ["rewrite", "edits"])
+def test_a_finished_row_of_such_letters_is_read_from_the_protocol_that_was_bought(known: str) -> None:
+    """A ledger from when such a text counted as one word has the reply to a rewrite; nothing is bought beside it."""
+    better = LETTERS.replace("悉尼", "堪培拉", 1)
+
+    def ledger(ask: Ask) -> Any:
+        asks_rewrite = f"<revised-{TOKEN}>" in ask.messages[1]["content"]
+        if asks_rewrite == (known == "rewrite"):
+            return rewritten(better) if asks_rewrite else edit(LETTERS, better)
+        return NotBought() if ask.attempt else pytest.fail("bought")
+
+    outcome, _ = drive("clair", ledger, of=row(response=LETTERS), protocol="auto", gate=Gate())
+    assert isinstance(outcome, Pair)
+    assert (outcome.protocol, outcome.chosen, outcome.spent.requests) == (known, better, 1)
 
 
 @pytest.mark.parametrize("recipe", ["clair", "worsen", "constitutional"])

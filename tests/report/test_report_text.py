@@ -38,6 +38,13 @@ def test_a_long_text_is_shown_around_its_change():
     assert sum(len(piece) for piece in pieces if isinstance(piece, str)) == 2 * CONTEXT
 
 
+def test_a_long_text_without_spaces_is_shown_around_its_change():
+    same = "猫" * LIMIT
+    around = same[:CONTEXT]
+    left_out = LIMIT - CONTEXT
+    assert diff(f"{same}坐{same}", f"{same}跳{same}") == [left_out, around, ("坐", "跳"), around, left_out]
+
+
 def test_long_texts_that_differ_everywhere_are_cut_and_the_cut_is_counted():
     rejected, chosen = "a " * 50_000, "b " * 30_000
     pieces = diff(rejected, chosen)

@@ -136,6 +136,11 @@ def test_ordinary_text_passes(text: str) -> None:
     check_revision(text, response="The sum is 5.", token=TOKEN)
 
 
+def test_other_white_space_is_no_change() -> None:
+    assert verdict("The  sum\nis 5.") == "unchanged"
+    assert verdict("用 Python 写", response="用Python写") == "unchanged"
+
+
 def test_what_the_response_already_contained_is_not_held_against_the_revision() -> None:
     response = "HERE IS THE  CORRECTED VERSION: x {corrected_student_solution} 3f9a02c1\n<<<<<<< SEARCH\n"
     check_revision(response.lower() + " y", response=response, token=TOKEN)

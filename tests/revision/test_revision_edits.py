@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from clair.errors import RevisionError
 from clair.revision.edits import Block, Edit, apply, locate, marker_lines, parse, read_blocks
+from clair.revision.whitespace import indentation_before
 
 TOKEN = "3f9a02c1"
 RESPONSE = "Tom pays 5 dollars.\n\nHe gets 3 dollars  back.\nHe is happy.\n"
@@ -102,7 +103,7 @@ def test_a_response_with_a_marker_line_gets_markers_with_the_token(line: str) ->
         (block("Jane pays", "x"), "search_not_found"),
         (block("He", "She"), "search_ambiguous"),
         (block("gets 3", "x") + block("3 dollars", "y"), "edits_overlap"),
-        (block("gets 3", "x") + block("gets 3", "x"), "edits_overlap"),
+        (block("gets 3", "x") + block("gets 3", "y"), "edits_overlap"),
     ],
 )
 def test_a_reply_with_unusable_blocks_is_refused(reply: str, reason: str) -> None:
@@ -123,6 +124,11 @@ def test_edits_are_located_on_the_original() -> None:
 
 def test_a_block_that_changes_nothing_is_no_edit() -> None:
     assert parse(block("3", "3") + block("5", "6"), response=RESPONSE, token=TOKEN).edits == (Edit(9, 10, "6"),)
+
+
+def test_a_block_given_twice_is_one() -> None:
+    assert parse(block("3", "4") * 2, response=RESPONSE, token=TOKEN).edits == (Edit(29, 30, "4"),)
+    assert refused(block("Jane", "x") * 2).feedback == refused(block("Jane", "x")).feedback
 
 
 def test_all_problems_are_told_at_once_under_the_first_ones_reason() -> None:
@@ -157,7 +163,10 @@ marks = st.sampled_from(
 
 @given(st.data(), texts)
 def test_rendered_edits_are_read_located_and_made(data: st.DataObject, response: str) -> None:
-    """Any response, any disjoint edits of places whose text is unique: the result is the one made by slicing."""
+    """Any response, any disjoint edits of places whose text is unique: the result is the one made by slicing.
+
+    But for places within an indentation, whose new lines are indented.
+    """
     cuts = sorted(data.draw(st.lists(st.integers(0, len(response)), unique=True, max_size=6)))
     places = list(zip(cuts[::2], cuts[1::2], strict=False))
     news = [data.draw(texts.map(lambda text: text.replace("\r", ""))) for _ in places]
@@ -166,6 +175,7 @@ def test_rendered_edits_are_read_located_and_made(data: st.DataObject, response:
         assume(response[start:end].strip())
         assume(response.find(response[start:end]) == response.rfind(response[start:end]))
         assume(response.find(response[start:end], start + 1) < 0)
+        assume(not (response[start] in " \t" and indentation_before(response, start)))
     assume("\r\n" not in response)
     reply = "because\n" + "".join(
         block(response[start:end], new, response) for (start, end), new in zip(places, news, strict=True)

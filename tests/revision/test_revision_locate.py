@@ -59,6 +59,11 @@ def test_tolerant_matches_do_not_cut_words() -> None:
     assert found(" cat ", "concatenate (cat)") == "cat"
 
 
+def test_between_letters_of_a_script_without_spaces_no_word_is_cut() -> None:
+    assert found('是"悉尼"', "首都是“悉尼”市") == "是“悉尼”"
+    assert found("悉尼 市", "首都是悉尼\n市中心") == "悉尼\n市"
+
+
 def test_tolerant_matches_must_be_unique() -> None:
     assert refused("a  b", "a b, a b") == "search_ambiguous"
 
@@ -117,6 +122,78 @@ def test_indentation_that_cannot_be_told_is_refused() -> None:
 def test_more_indentation_than_the_response_has_is_refused() -> None:
     with pytest.raises(RevisionError, match="indentation"):
         locate([Block("if x:\n      y = 1", "if x:\n      y = 2")], "if x:\n    y = 1\n")
+
+
+@pytest.mark.parametrize(
+    ("search", "new", "expected"),
+    [
+        ("    return t", "    t *= 2\n\n    return t", "class A:\n        t = 1\n        t *= 2\n\n        return t\n"),
+        ("    return  t", "    t *= 2\n    return t", "class A:\n        t = 1\n        t *= 2\n        return t\n"),
+        ("    return t", "    if t:\n      return t", "class A:\n        t = 1\n        if t:\n          return t\n"),
+        ("    return t", "return t", "class A:\n        t = 1\n    return t\n"),
+        ("    return t", "", "class A:\n        t = 1\n    \n"),
+        ("    t = 1\n    return t", "    t = 2\n    return t", "class A:\n        t = 2\n        return t\n"),
+        (
+            "    t = 1\n        return t",
+            "    t = 2\n        x\n        return t",
+            "class A:\n        t = 2\n        x\n        return t\n",
+        ),
+        ("1\n        return t", "2\n        return t", "class A:\n        t = 2\n        return t\n"),
+        ("return t", "return u", "class A:\n        t = 1\n        return u\n"),
+    ],
+)
+def test_new_lines_get_the_part_of_the_indentation_that_the_search_left_out(
+    search: str, new: str, expected: str
+) -> None:
+    assert edited(search, new, "class A:\n        t = 1\n        return t\n") == expected
+
+
+def test_lists_tabs_and_words_within_a_line_keep_their_white_space() -> None:
+    assert edited("  - b", "  - b\n    - c", "- a\n      - b\n- d") == "- a\n      - b\n        - c\n- d"
+    assert edited("\tb", "\tb\n\tc", "a:\n\t\tb\r\n") == "a:\n\t\tb\n\t\tc\r\n"
+    assert edited("\tb", "\tb\n\tc", "a:\n    \tb\n") == "a:\n    \tb\n    \tc\n"
+    assert edited(" b", " b\n  c", "  a b\n") == "  a b\n  c\n"
+    assert edited(" b  c", " b\n  c", "  a b c\n") == "  a b\n  c\n"
+    assert edited(" b", " B\nc", "b") == "B\nc"
+
+
+@pytest.mark.parametrize(
+    ("search", "new"),
+    [
+        ("\treturn t", "\tt *= 2\n\treturn t"),
+        ("            return t", "            t *= 2\n            return t"),
+        ("    t = 1\n        return t", "        return t"),
+        ("    t = 1\n", ""),
+    ],
+)
+def test_an_indentation_that_is_not_the_response_s_is_refused(search: str, new: str) -> None:
+    """Tabs for spaces, more than there is, lines that contradict each other, a remainder before the next line."""
+    with pytest.raises(RevisionError, match="indentation") as caught:
+        edited(search, new, "class A:\n        t = 1\n        return t\n")
+    assert caught.value.reason == "search_not_found"
+
+
+depths = st.integers(0, 3)
+code = st.lists(depths, min_size=1, max_size=4).map(
+    lambda lines: "\n".join(f"{'  ' * depth}line {number}" for number, depth in enumerate([0, *lines]))
+)
+
+
+@given(code, code, st.sampled_from(["", "  ", "    ", "\t"]), st.sampled_from(["", "  ", "\t"]), st.booleans())
+def test_code_shown_less_deep_is_edited_as_if_it_were_shown_in_full(
+    old: str, new: str, shown: str, left_out: str, one_line: bool
+) -> None:
+    """`shown` is the indentation that search and new text have of the place's own, `left_out` what they lack of it."""
+    old = old.partition("\n")[0] if one_line else old
+    search, new_text = indented(old, shown), indented(new, shown)
+    before, after = "def f():\n", "\nend\n"
+    response = before + indented(old, left_out + shown) + after
+    if shown or not one_line:
+        assert edited(search, new_text, response) == before + indented(new, left_out + shown) + after
+
+
+def indented(text: str, indent: str) -> str:
+    return "\n".join(indent + line for line in text.split("\n"))
 
 
 def test_white_space_around_the_search_is_taken_off_the_new_text_too() -> None:

@@ -53,6 +53,10 @@ def test_auto_goes_by_length_and_gives_up_edits_after_two_failures(
     assert choose(setting, "word " * words, failed_edits=failed_edits) == protocol  # type: ignore[arg-type]
 
 
+def test_the_length_of_a_text_without_spaces_is_told_by_its_letters() -> None:
+    assert [choose("auto", "字" * letters, failed_edits=0) for letters in (59, 60)] == ["rewrite", "edits"]
+
+
 def test_the_rewrite_question_shows_conversation_answer_and_marker_lines() -> None:
     assert ask("rewrite") == (
         "<conversation-3f9a02c1>\nWhat is 2 + 2?\n</conversation-3f9a02c1>\n\n"
@@ -150,12 +154,73 @@ def rewritten(text: str) -> str:
         ("edits", BLOCK.replace("\n4", "\n4 {corrected_student_solution}"), "sentinel_leaked"),
         ("edits", BLOCK.replace("\n4", "\n4. As the teacher, I know"), "talks_of_revision"),
         ("edits", BLOCK[:-16], "unclosed_marker"),
+        ("edits", f"<think>\nPerhaps\n{BLOCK}", "unfinished"),
+        ("rewrite", f"<think>\nPerhaps\n{rewritten('It is 4.')}", "unfinished"),
+        ("edits", f"<think>\nPerhaps\n{BLOCK}\n</think>\n", "empty"),
+        ("edits", f"Perhaps\n{BLOCK}\n</think>\n\nI leave it as it is.", "no_edit_block"),
+        ("edits", "<think>\nHm.\n</think>\n\nI'm sorry, but I can't help with that.", "refused"),
     ],
 )
 def test_an_unusable_reply_is_refused_for_its_reason(protocol: Protocol, reply: Completion | str, reason: str) -> None:
     error = refused(protocol, reply)
     assert (error.reason, error.stage) == (reason, "parse")
     assert error.feedback
+
+
+@pytest.mark.parametrize("opening", ["<think>\n", "\n<think>", ""])
+@pytest.mark.parametrize("closing", ["\n</think>\n\n", "</think>\n", "\n</think>", "\n</think> oh\n</think>\n"])
+def test_what_was_drafted_in_the_reasoning_is_no_part_of_the_reply(opening: str, closing: str) -> None:
+    """Chat templates that open the reasoning in the prompt leave the closing tag alone."""
+    draft = f"Perhaps\n{BLOCK.replace('5', 'sure').replace('4', 'not sure')}\n{rewritten('It is 6.')}\nNo."
+    for protocol, reply in (("edits", f"5 is wrong.\n\n{BLOCK}"), ("rewrite", rewritten("The sum is 4. I am sure."))):
+        completion = Completion(f"{opening}{draft}{closing}{reply}", "stop")
+        plain = Completion(reply, "stop")
+        assert read(protocol, completion) == read(protocol, plain)
+
+
+def test_reasoning_may_end_within_a_line() -> None:
+    reply = Completion(f"<think>Perhaps 6?</think>5 is wrong.\n{BLOCK}", "stop")
+    assert read("edits", reply) == Revision("5 is wrong.", "The sum is 4. I am sure.", (Edit(11, 12, "4"),))
+
+
+def read(protocol: str, completion: Completion, response: str = RESPONSE) -> Revision:
+    return interpret(protocol, completion, response=response, token=TOKEN)  # type: ignore[arg-type]
+
+
+THOUGHT = "<think>\n2 and 2 are\n</think>\n\nThe sum is 5."
+
+
+@pytest.mark.parametrize(
+    "reasoning", ["", "<think>\nIt says\n<think>\nand\n</think>\nfirst.\n</think>\n\n", "Hm\n</think>"]
+)
+def test_reasoning_in_the_response_is_a_part_of_the_answer(reasoning: str) -> None:
+    corrected = THOUGHT.replace("5", "4").replace("are", "make")
+    whole = f"<<<<<<< SEARCH\n{THOUGHT}\n=======\n{corrected}\n>>>>>>> REPLACE"
+    end = "<<<<<<< SEARCH\nare\n</think>\n=======\nmake\n</think>\n>>>>>>> REPLACE\n" + BLOCK
+    for protocol, reply in (("edits", whole), ("edits", end), ("rewrite", rewritten(corrected))):
+        revision = read(protocol, Completion(f"{reasoning}Because.\n{reply}", "stop"), THOUGHT)
+        assert revision.text == corrected
+        assert revision.rationale.startswith("Because.")
+
+
+def test_a_response_with_a_closing_tag_alone_is_not_taken_for_reasoning() -> None:
+    response = "Two and two.\n</think>\n\nThe sum is 5."
+    corrected = response.replace("5", "4")
+    for reasoning in ("", "<think>\nHm.\n</think>\n", "Hm.\n</think>\n"):
+        reply = Completion(f"{reasoning}{rewritten(corrected)}", "stop")
+        assert read("rewrite", reply, response) == Revision("ok", corrected)
+
+
+def test_tags_that_the_edits_bring_or_the_prose_names_are_text() -> None:
+    response = "Qwen thinks between tags."
+    block = "<<<<<<< SEARCH\ntags.\n=======\nthe lines\n<think>\nand\n</think>\n>>>>>>> REPLACE"
+    for said in ("Name them.", "It must be `<think>` and `</think>`, each on its line.", "A <think> opens."):
+        revision = read("edits", Completion(f"{said}\n\n{block}", "stop"), response)
+        assert revision == Revision(
+            said,
+            "Qwen thinks between the lines\n<think>\nand\n</think>",
+            (Edit(20, 25, "the lines\n<think>\nand\n</think>"),),
+        )
 
 
 def test_a_refusal_inside_the_answer_is_an_answer() -> None:
@@ -169,7 +234,7 @@ pieces = st.sampled_from(
         "\r\n", "{corrected_student_solution}", "{teacher_reasoning}", ":", "**", "```", "###", " ", "\t", "5",
         "The sum is",
         "I'm sorry, I can't help", "Here is the corrected version", "\ufeff", "\u202e", "\u2028", "\x00", "🙂",
-        "e\u0301", "<<<<<<<", "x" * 5000,
+        "e\u0301", "<<<<<<<", "x" * 5000, "<think>", "</think>",
     ]
 )  # fmt: skip
 anything = st.lists(pieces | st.text(max_size=10), max_size=25).map("".join)
@@ -194,6 +259,7 @@ def test_any_reply_to_any_response_is_a_revision_or_a_revision_error(
         "*", "\n", " ", "<", "{", "here is the ", "I have ", "the the revised ", "```\n", "=======\n", "\r\n",
         "i'm sorry ",
         "<<<<<<< SEARCH\n", f"<revised-{TOKEN}>\n", f"</revised-{TOKEN}>", "{corrected_student_solution}:\n",
+        "<think>\n", "</think>\n", "</think>",
     ],
 )  # fmt: skip
 @pytest.mark.timeout(20)
