@@ -197,14 +197,15 @@ class Ledger:
         found = self._rows(f"SELECT stage, {', '.join(Spending._fields)} FROM spending")  # noqa: S608
         return Totals({stage: Spending(*rest) for stage, *rest in found})
 
-    def check_settings(self, new: Mapping[str, object], alike: Alike | None = None) -> None:
+    def check_settings(self, new: Mapping[str, object], alike: Alike | None = None, *, under_way: int = 0) -> None:
         """Keep the identity settings of a new run; refuse any that differ from those of an existing one.
 
-        A run that has bought nothing yet (a mistyped model, say) counts as new. An absent key compares as null, and
-        values may differ that are `alike`. Raises LedgerError that names each changed key with both values.
+        A run that has bought nothing yet (a mistyped model, say) counts as new, unless answers are `under_way` to it.
+        An absent key compares as null, and values may differ that are `alike`. Raises LedgerError that names each
+        changed key with both values.
         """
         stored = self._meta("settings")
-        if stored is None or not self._rows("SELECT 1 FROM replies LIMIT 1"):
+        if stored is None or not (under_way or self._rows("SELECT 1 FROM replies LIMIT 1")):
             self.sealed = None
             self._rows("DELETE FROM outcomes")
             self._rows("DELETE FROM meta WHERE key = 'names'")
