@@ -46,8 +46,6 @@ async def agenerate_with(
 
 def refuse_batches_under_way(settings: GenerateSettings) -> None:
     """Raise UsageError if questions of this run are under way in batches, and would be bought again online."""
-    if not (settings.run_dir / BATCHES).exists():
-        return
     from clair.engines.batch.records import requests_under_way
 
     requests = requests_under_way(settings.run_dir)

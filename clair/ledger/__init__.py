@@ -8,8 +8,8 @@
 
 `store.py` is the whole of it in one class. `writer.py` commits in groups, `rows.py` is what it inserts,
 `claims.py` knows which rows belong to this pass, `database.py` holds the tables and says what a broken file
-means, `lock.py` keeps a second process out, `sealing.py` says what the last one left, `forking.py` starts a new run
-with the answers of another.
+means, `lock.py` keeps a second process out, `sealing.py` says what the last one left, `guarding.py` and `reading.py`
+find values that are not those written, `forking.py` starts a new run with the answers of another.
 """
 
 from clair.ledger.forking import fork

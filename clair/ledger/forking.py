@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from clair.errors import LedgerError
-from clair.ledger import database
+from clair.ledger import database, guarding
 from clair.ledger.lock import RunLock, make_folder
 
 
@@ -35,8 +35,8 @@ def fork(source_dir: Path, new_dir: Path) -> None:
 def _check(source: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(_read_only(source), uri=True)) as reader:
-            database.verify(reader, source)
-    except sqlite3.Error as error:
+            guarding.guarded(database.verify(reader, source), source)
+    except database.FAILURES as error:
         raise database.explain(source, error) from error
 
 

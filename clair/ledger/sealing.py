@@ -7,6 +7,7 @@ act. So a seal that is found on opening speaks of exactly this ledger.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,9 +34,17 @@ def peek(run_dir: Path) -> bytes | None:
         return None
 
 
+def signed(content: bytes) -> bytes:
+    """The content of a seal as it is kept: its digest comes first."""
+    return hashlib.sha256(content).digest() + content
+
+
 def of(meta: Mapping[str, Any]) -> bytes | None:
-    """The seal in these rows of `meta`. One set in another opening than the last is void: a clair that does not know
-    of seals has had the ledger open since.
+    """The seal in these rows of `meta`. A damaged one is none. One set in another opening than the last is void: a
+    clair that does not know of seals has had the ledger open since.
     """
-    content = meta.get(SEAL)
-    return content if isinstance(content, bytes) and meta.get(SEALED) == meta.get(OPENED) else None
+    kept = meta.get(SEAL)
+    if not isinstance(kept, bytes) or meta.get(SEALED) != meta.get(OPENED):
+        return None
+    content = kept[hashlib.sha256().digest_size :]
+    return content if signed(content) == kept else None

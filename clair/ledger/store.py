@@ -11,15 +11,15 @@ import json
 import secrets
 import sqlite3
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from clair.errors import LedgerError
-from clair.ledger import database, sealing
+from clair.ledger import database, guarding, reading, sealing
 from clair.ledger.claims import Claims, Kind, Verdict
 from clair.ledger.identity import Alike, refuse_changes
 from clair.ledger.keys import canonical_json
@@ -58,11 +58,13 @@ class Ledger:
             try:
                 self._reader = opened.enter_context(contextlib.closing(database.connect(path)))
                 meta = database.verify(self._reader, path)
-                self.secret = bytes(meta["secret"])
+                self._guarded = guarding.guarded(meta, path)
+                self.secret: bytes = self._guarded["secret"]
                 self.sealed = sealing.of(meta)
                 self._rows("DELETE FROM meta WHERE key = ?", sealing.SEAL)
+                self._opened_at = time.time()
                 # A disk that is full or read-only should be found before anything is bought.
-                self._rows("INSERT OR REPLACE INTO meta VALUES (?, ?)", sealing.OPENED, time.time())
+                self._keep()
                 self._claims = opened.enter_context(contextlib.closing(Claims()))
                 self.begin_pass()
                 connection = database.connect(path)
@@ -97,7 +99,7 @@ class Ledger:
     def get(self, key: bytes) -> StoredReply | None:
         """The answer kept under this content key, if there is one."""
         found = self._found("replies", "key", key, "raw, cost_usd")
-        return StoredReply(self._unpack(found[0]), found[1]) if found else None
+        return StoredReply(reading.body(self.path, found[0]), reading.cost(self.path, found[1])) if found else None
 
     async def put(
         self,
@@ -157,7 +159,11 @@ class Ledger:
     def outcome(self, row_id: str) -> StoredOutcome | None:
         """How a row ended in this or an earlier pass, under whatever derivation."""
         found = self._found("outcomes", "id", row_id, "derivation, kind, reason, body")
-        return StoredOutcome(found[0], found[1], found[2], self._unpack(found[3])) if found else None
+        if not found:
+            return None
+        derivation, kind, reason, body = found
+        verdict = reading.verdict(self.path, kind, reason)
+        return StoredOutcome(reading.text(self.path, derivation), *verdict, reading.body(self.path, body))
 
     async def put_outcome(
         self, row_id: str, ordinal: int, *, kind: Kind, reason: str | None, body: bytes, derivation: str
@@ -182,7 +188,7 @@ class Ledger:
             found = self._found("outcomes", "id", row_id, "kind, body")
             # Otherwise its put_outcome is still under way.
             if found and kind in (None, found[0]):
-                yield self._unpack(found[1])
+                yield reading.body(self.path, found[1])
 
     def counts(self) -> Counts:
         """The funnel of this pass so far; a row without an outcome counts in `rows` only."""
@@ -195,41 +201,46 @@ class Ledger:
     def totals(self) -> Totals:
         """What all requests cost, over every invocation; each reply counts once."""
         found = self._rows(f"SELECT stage, {', '.join(Spending._fields)} FROM spending")  # noqa: S608
-        return Totals({stage: Spending(*rest) for stage, *rest in found})
+        return Totals({reading.text(self.path, stage): reading.spending(self.path, rest) for stage, *rest in found})
 
-    def check_settings(self, new: Mapping[str, object], alike: Alike | None = None) -> None:
+    def check_settings(self, new: Mapping[str, object], alike: Alike | None = None, *, under_way: int = 0) -> None:
         """Keep the identity settings of a new run; refuse any that differ from those of an existing one.
 
-        A run that has bought nothing yet (a mistyped model, say) counts as new. An absent key compares as null, and
-        values may differ that are `alike`. Raises LedgerError that names each changed key with both values.
+        A run that has bought nothing yet (a mistyped model, say) counts as new, unless answers are `under_way` to it.
+        An absent key compares as null, and values may differ that are `alike`. Raises LedgerError that names each
+        changed key with both values.
         """
-        stored = self._meta("settings")
-        if stored is None or not self._rows("SELECT 1 FROM replies LIMIT 1"):
+        stored = self._guarded["settings"]
+        if stored is None or not (under_way or self._rows("SELECT 1 FROM replies LIMIT 1")):
             self.sealed = None
             self._rows("DELETE FROM outcomes")
-            self._rows("DELETE FROM meta WHERE key = 'names'")
-            self._rows("INSERT OR REPLACE INTO meta VALUES ('settings', ?)", canonical_json(new))
+            self._keep(settings=canonical_json(new), names=canonical_json({}))
         else:
-            refuse_changes(self.path.parent, json.loads(stored), json.loads(canonical_json(new)), alike)
+            old = reading.json_object(self.path, "settings", stored)
+            refuse_changes(self.path.parent, old, json.loads(canonical_json(new)), alike)
 
     def names(self) -> dict[str, str]:
         """What `keep_names` kept: part of the run -> its model's name in content keys."""
-        stored = self._meta("names")
-        return {} if stored is None else dict(json.loads(stored))
+        stored = self._guarded["names"]
+        if stored is None:
+            return {}
+        names = reading.json_object(self.path, "names", stored)
+        return {part: reading.text(self.path, name) for part, name in names.items()}
 
     def keep_names(self, names: Mapping[str, str]) -> None:
         """Keep the models' names for later invocations."""
         if names != self.names():
-            self._rows("INSERT OR REPLACE INTO meta VALUES ('names', ?)", canonical_json(names))
+            self._keep(names=canonical_json(names))
 
     def identities(self) -> frozenset[str]:
         """The `model` of all answers, each once. Reads the whole table."""
-        return frozenset(model for (model,) in self._rows("SELECT DISTINCT model FROM replies"))
+        return frozenset(
+            reading.text(self.path, model) for (model,) in self._rows("SELECT DISTINCT model FROM replies")
+        )
 
     def seal(self, content: bytes) -> None:
         """Say of the ledger as it is what the next invocation finds in `sealed`. Call it last, nothing under way."""
-        opened = self._meta(sealing.OPENED)
-        self._rows("INSERT OR REPLACE INTO meta VALUES (?, ?), (?, ?)", sealing.SEAL, content, sealing.SEALED, opened)
+        self._set({sealing.SEAL: sealing.signed(content), sealing.SEALED: self._opened_at})
         self.sealed = content
 
     def close(self) -> None:
@@ -247,7 +258,7 @@ class Ledger:
     def _adopt(self, row_id: str) -> None:
         found = self._found("outcomes", "id", row_id, "kind, reason")
         if found:
-            self._claims.record(row_id, Verdict(*found))
+            self._claims.record(row_id, reading.verdict(self.path, *found))
 
     def _found(self, table: str, column: str, value: object, wanted: str) -> Any:
         """The wanted columns of the row with this value, or None.
@@ -260,9 +271,16 @@ class Ledger:
             raise database.damaged(self.path, f"the index of {table} names a wrong row")
         return found[1:] if found else None
 
-    def _meta(self, key: str) -> Any:
-        found = self._one("SELECT value FROM meta WHERE key = ?", key)
-        return found[0] if found else None
+    def _keep(self, **changed: bytes) -> None:
+        """Write what has changed of the guarded values, and their guard, at one stroke."""
+        values = {**self._guarded, **changed}
+        opened = {sealing.OPENED: self._opened_at}
+        self._set({**changed, **opened, **guarding.marks({**values, **opened})})
+        self._guarded = values
+
+    def _set(self, rows: Mapping[str, object]) -> None:
+        places = ", ".join(["(?, ?)"] * len(rows))
+        self._rows(f"INSERT OR REPLACE INTO meta VALUES {places}", *chain.from_iterable(rows.items()))  # noqa: S608
 
     def _rows(self, sql: str, *values: object) -> list[Any]:
         try:
@@ -275,12 +293,6 @@ class Ledger:
         found = self._rows(sql, *values)
         return found[0] if found else None
 
-    def _unpack(self, packed: bytes) -> bytes:
-        try:
-            return database.unpack(packed)
-        except zlib.error as error:
-            raise database.explain(self.path, error) from error
-
 
 def _give_secret(connection: sqlite3.Connection) -> None:
-    connection.execute("INSERT INTO meta VALUES ('secret', ?)", (secrets.token_bytes(32),))
+    connection.execute("INSERT INTO meta VALUES ('secret', ?)", (secrets.token_bytes(guarding.SECRET_BYTES),))

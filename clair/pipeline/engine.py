@@ -11,12 +11,14 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Generic, NamedTuple
 
 from clair.contrast import Gate
 from clair.errors import RowFailure
 from clair.ledger.claims import Kind
+from clair.ledger.database import damaged
 from clair.ledger.store import Ledger, StoredOutcome
 from clair.pipeline.answers import Pending, Stopping
 from clair.pipeline.progress import Progress
@@ -49,13 +51,9 @@ class Derivation(NamedTuple):
         checker = [] if self.checker is None else [self.checker]
         return json.dumps([asdict(self.gate), self.allow_talk, self.parser, self.max_attempts, *checker])
 
-    def settles(self, earlier: str) -> bool:
-        """Whether a row finished under `earlier` gets no further attempts: it had as many as are allowed now."""
-        return self.max_attempts <= _attempts(earlier)
-
-    def without_further_attempts(self, earlier: str) -> Derivation:
-        """What a row is derived with that has no more attempts than it had under `earlier`."""
-        return self._replace(max_attempts=_attempts(earlier))
+    def settles(self, attempts: int) -> bool:
+        """Whether a row finished with so many attempts gets no further ones: it had as many as are allowed now."""
+        return self.max_attempts <= attempts
 
 
 def _of_refusal(refusal: RowFailure, attempts: int) -> str:
@@ -66,14 +64,19 @@ def _of_refusal(refusal: RowFailure, attempts: int) -> str:
     return json.dumps(["refused", refusal.reason, refusal.detail, attempts])
 
 
+@lru_cache(maxsize=256)
 def _attempts(derivation: str) -> int:
-    return int(json.loads(derivation)[3])
+    """Raises ValueError, TypeError or LookupError if that is none."""
+    attempts = json.loads(derivation)[3]
+    if not isinstance(attempts, int):
+        raise TypeError(attempts)
+    return attempts
 
 
 class Todo(NamedTuple):
     """A row to be driven, or to be turned away if there is a `refusal`.
 
-    `earlier` is the derivation under which an earlier invocation finished it, None if none did; with
+    `earlier` is the number of attempts with which an earlier invocation finished it, None if none did; with
     `finished_before`, further attempts are not bought for it. `derivation` is that of the outcome to come, `spent` what
     a row that is refused now was bought for earlier.
     """
@@ -82,7 +85,7 @@ class Todo(NamedTuple):
     refusal: RowFailure | None
     derivation: str
     finished_before: bool = False
-    earlier: str | None = None
+    earlier: int | None = None
     spent: Spent = Spent()
 
 
@@ -181,7 +184,7 @@ class Engine(Generic[Made]):
             return
         try:
             outcome = await self._end(todo._replace(finished_before=True))
-            await self._commit(todo.row, outcome, self._derivation.without_further_attempts(todo.earlier).text)
+            await self._commit(todo.row, outcome, self._derivation._replace(max_attempts=todo.earlier).text)
         except Stopping:
             pass
         except Exception as failure:
@@ -234,15 +237,23 @@ class Engine(Generic[Made]):
         """The same for a row that an earlier invocation left with an outcome."""
         self._unvisited -= 1
         settled = stored.reason not in RETRYABLE
+        attempts = self._attempts_of(stored)
         if todo.refusal is not None:
-            attempts = _attempts(stored.derivation) if settled else 0
             spent = self._codec.decode(stored.body).spent
-            todo = todo._replace(derivation=_of_refusal(todo.refusal, attempts), spent=spent)
+            derivation = _of_refusal(todo.refusal, attempts if settled else 0)
+            todo = todo._replace(derivation=derivation, spent=spent)
         if settled and stored.derivation == todo.derivation:
             self._progress.record(stored.kind, stored.reason, resumed=True)
             return None
-        finished = settled and self._derivation.settles(stored.derivation)
-        return todo._replace(finished_before=finished, earlier=stored.derivation)
+        finished = settled and self._derivation.settles(attempts)
+        return todo._replace(finished_before=finished, earlier=attempts)
+
+    def _attempts_of(self, stored: StoredOutcome) -> int:
+        try:
+            return _attempts(stored.derivation)
+        except (ValueError, TypeError, LookupError) as error:
+            words = f"a row ended under the derivation {stored.derivation[:100]!r}"
+            raise damaged(self._ledger.path, words) from error
 
     async def _end(self, todo: Todo) -> Made | Reject:
         if todo.refusal is None:

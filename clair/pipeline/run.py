@@ -36,6 +36,8 @@ from clair.settings import SANDBOX, GenerateSettings
 from clair.templates import Templates
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from clair.dataset.summary import RunSummary
     from clair.endpoints.endpoint import Endpoint, Stats
     from clair.records import Outcome, Row
@@ -149,9 +151,16 @@ async def _opened(
 
 @asynccontextmanager
 async def opened_run(
-    settings: GenerateSettings, progress: Progress, open_endpoints: OpenEndpoints = open_parts
+    settings: GenerateSettings,
+    progress: Progress,
+    open_endpoints: OpenEndpoints = open_parts,
+    *,
+    under_way: Callable[[Path], int] = lambda _: 0,
 ) -> AsyncIterator[Opened]:
-    """Everything that a run needs, in the order in which mistakes are cheapest to find."""
+    """Everything that a run needs, in the order in which mistakes are cheapest to find.
+
+    `under_way` says how many answers are bought and have not come, once nobody else can change that.
+    """
     templates, constitution = templates_of(settings), constitution_of(settings)
     checker = Checker(settings.checker) if settings.checker else None
     read_input(settings)  # what does not exist is found out here
@@ -161,7 +170,8 @@ async def opened_run(
     progress.target_pairs = settings.target_pairs
     hygiene = hygiene_of(settings)
     with Ledger.open(settings.run_dir, create=True) as ledger:
-        ledger.check_settings(identity(settings, templates, constitution), alike)
+        waiting = under_way(settings.run_dir)
+        ledger.check_settings(identity(settings, templates, constitution), alike, under_way=waiting)
         async with AsyncExitStack() as stack:
             endpoints = await open_endpoints(settings, stack)
             name_models(ledger, endpoints, progress)

@@ -61,6 +61,16 @@ async def test_what_is_written_after_opening_makes_the_seal_worthless(
         assert ledger.sealed is None
 
 
+async def test_a_damaged_seal_is_none(tmp_path: Path):
+    run_dir = await bought(tmp_path / "run")
+    with closing(sqlite3.connect(run_dir / "ledger.sqlite")) as file, file:
+        assert file.execute("UPDATE meta SET value = replace(value, 'said', 'sajd') WHERE key = 'seal'").rowcount == 1
+        file.execute("UPDATE meta SET value = CAST(value AS BLOB) WHERE key = 'seal'")
+    assert peek(run_dir) is None
+    with Ledger.open(run_dir, create=False) as ledger:
+        assert ledger.sealed is None
+
+
 async def test_so_do_settings_that_are_taken_over_because_nothing_was_bought(tmp_path: Path):
     with Ledger.open(tmp_path, create=True) as ledger:
         await outcome(ledger)

@@ -31,6 +31,25 @@ async def test_a_run_that_bought_nothing_takes_other_settings_and_forgets_how_it
         assert ledger.outcome("row") is None
 
 
+async def test_a_run_to_which_answers_are_under_way_has_bought_something(tmp_path: Path):
+    with Ledger.open(tmp_path, create=True) as ledger:
+        ledger.check_settings(SETTINGS)
+        ledger.keep_names({"target": "m@http://h/v1"})
+        ledger.check_settings(SETTINGS, under_way=1)
+        with pytest.raises(LedgerError, match="seed: null -> 1"):
+            ledger.check_settings({**SETTINGS, "seed": 1}, under_way=1)
+        assert ledger.names() == {"target": "m@http://h/v1"}
+
+
+async def test_a_request_whose_answer_was_lost_binds_no_settings(tmp_path: Path):
+    """There is nothing to mix, and nothing to buy again that the same settings would not; the money stays counted."""
+    with Ledger.open(tmp_path, create=True) as ledger:
+        ledger.check_settings(SETTINGS)
+        await ledger.doubt(0.5)
+        ledger.check_settings({**SETTINGS, "seed": 1})
+        assert ledger.totals().cost_usd == 0.5
+
+
 def test_the_same_settings_pass_however_often_and_in_whatever_order(tmp_path: Path):
     check(tmp_path, SETTINGS)
     check(tmp_path, SETTINGS)

@@ -23,6 +23,7 @@ from clair.api import generate, run_async
 from clair.cli.closing import closing as closing_table
 from clair.errors import EndpointUnusable
 from clair.ledger import Ledger
+from clair.ledger.sealing import signed
 from clair.pipeline import finished, run
 from clair.pipeline.engine import Engine
 from clair.pipeline.finished import input_of, source_of
@@ -256,7 +257,7 @@ def older_clair(run_dir: Path, given: dict[str, Any]) -> None:
 
 def foreign_seal(run_dir: Path, given: dict[str, Any]) -> None:
     with closing(sqlite3.connect(run_dir / "ledger.sqlite")) as ledger, ledger:
-        ledger.execute("UPDATE meta SET value = ? WHERE key = 'seal'", (b'{"of": "another kind"}',))
+        ledger.execute("UPDATE meta SET value = ? WHERE key = 'seal'", (signed(b'{"of": "another kind"}'),))
 
 
 def no_seal(run_dir: Path, given: dict[str, Any]) -> None:

@@ -35,9 +35,9 @@ def run_on(folder: Path, *servers: ChatServer, rows: int = 20, **options: Any) -
 
 
 def forget_names(folder: Path) -> None:
-    """Make the ledger one of before names were kept: its keys are made of the identities all the same."""
+    """Make the ledger one of before names and guards were kept: its keys are made of the identities all the same."""
     with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as connection:
-        assert connection.execute("DELETE FROM meta WHERE key = 'names'").rowcount == 1
+        assert connection.execute("DELETE FROM meta WHERE key IN ('names', 'guard', 'guarded')").rowcount == 3
         connection.commit()
 
 

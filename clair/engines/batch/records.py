@@ -208,6 +208,8 @@ class Records:
 
 def requests_under_way(run_dir: Path) -> int:
     """How many requests of a run are in batches that have not ended."""
+    if not (run_dir / BATCHES).exists():
+        return 0
     records = Records(run_dir)
     try:
         return sum(submission.requests for submission in records.under_way())

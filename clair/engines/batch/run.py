@@ -20,7 +20,7 @@ from clair.endpoints.batches import BatchApi
 from clair.endpoints.client import find_key
 from clair.engines.batch.answers import BatchAnswers
 from clair.engines.batch.lane import Lane, LaneOptions, counted
-from clair.engines.batch.records import Records
+from clair.engines.batch.records import Records, requests_under_way
 from clair.engines.batch.settling import Settling
 from clair.engines.batch.upload_file import remove_leftovers
 from clair.errors import UsageError
@@ -48,7 +48,7 @@ async def agenerate_by_batch(
     With `detach` it returns once everything that can be submitted is; a stop leaves the batches as they are.
     """
     progress = progress or Progress()
-    async with opened_run(settings, progress) as opened, AsyncExitStack() as stack:
+    async with opened_run(settings, progress, under_way=requests_under_way) as opened, AsyncExitStack() as stack:
         finished = finished_of(opened)
         if (summary := finished.untouched()) is not None:
             progress.resume(summary)

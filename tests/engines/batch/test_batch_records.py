@@ -20,6 +20,7 @@ def intend(records: Records, *keys: bytes, lane: str = "m") -> Submission:
 
 
 def test_a_submission_goes_through_its_states_and_survives_the_process_in_each(tmp_path: Path):
+    assert (requests_under_way(tmp_path), list(tmp_path.iterdir())) == (0, [])
     records = Records(tmp_path)
     tag = intend(records, A, B).tag
     assert records.under_way("m") == [Submission(tag, "m", "intended", None, None, 2, 100, 30, 70, 0.5)]

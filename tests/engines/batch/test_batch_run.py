@@ -7,6 +7,7 @@ API (`tests.servers.batch`).
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from clair.engines import agenerate_with
-from clair.errors import BudgetExhausted, EndpointUnusable, RunStopped, UsageError
+from clair.errors import BudgetExhausted, EndpointUnusable, LedgerError, RunStopped, UsageError
 from clair.ledger import Ledger
 from clair.pipeline.forecast import forecast
 from clair.pipeline.progress import Progress
@@ -280,6 +281,35 @@ def test_what_is_under_way_is_reserved_and_is_not_bought_by_another_engine(tmp_p
         by_batch(server, tmp_path / "run")
         by_batch(server, tmp_path / "run", engine="here")
     assert set(server.submitted.values()) == {1}
+
+
+def given_answers(run: Path) -> dict[str, Any]:
+    """Options under which every question of a run goes by batch: its answers are in its input."""
+    rows = [json.loads(line) for line in world.write_prompts(run.parent / "asked.jsonl", 6).read_text().splitlines()]
+    path = run.parent / "answered.jsonl"
+    path.write_text("".join(json.dumps({**row, "answer": "It is so, and so on."}) + "\n" for row in rows))
+    return {"prompts": str(path), "response_column": "answer", "target": None}
+
+
+def test_settings_may_not_change_while_all_that_was_bought_is_under_way(tmp_path: Path):
+    options = given_answers(tmp_path / "run")
+    with BatchServer(world.answer, models=MODELS) as server:
+        by_batch(server, tmp_path / "run", detach=True, **options)
+        with pytest.raises(LedgerError, match=r"reviser_temperature: null -> 0\.7\n.*add --fork NEW"):
+            by_batch(server, tmp_path / "run", reviser_temperature=0.7, **options)
+        assert server.submitted.total() == 6
+        assert by_batch(server, tmp_path / "run", **options).summary.rows == 6
+        assert set(server.submitted.values()) == {1}
+
+
+def test_settings_may_change_after_a_batch_that_was_refused_before_it_bought_anything(tmp_path: Path):
+    options = given_answers(tmp_path / "run")
+    failed = Ending("failed", errors=({"code": "model_not_found", "message": "no such model"},))
+    with BatchServer(world.answer, models=MODELS, endings=[failed]) as server:
+        with pytest.raises(EndpointUnusable):
+            by_batch(server, tmp_path / "run", **options)
+        done = by_batch(server, tmp_path / "run", reviser_temperature=0.7, **options)
+    assert done.summary.rows == 6
 
 
 @pytest.mark.parametrize(
