@@ -22,13 +22,14 @@ class Breaker:
         self._failing_s = 0.0
         self._failures = 0
         self._last_at: float | None = None
-        self._rejected: int | None = 0
+        self._accepts = False
+        self._rejected = 0
         self._forbidden = 0
         self.why: str | None = None
 
     def succeeded(self) -> None:
         """A request was answered."""
-        self._rejected = None
+        self._accepts = True
         self._forbidden = 0
         self._alive()
 
@@ -43,14 +44,19 @@ class Breaker:
             failed = f"no request succeeded for {self._failing_s:.0f} s ({self._failures} failed)"
             self.why = f"{failed}; the last one: {detail}"
 
-    def rejected(self, detail: str) -> None:
-        """The server refused a request as bad. If it never accepted one, the requests are not the reason."""
+    def rejected(self, *, is_first_try: bool, open_requests: int, detail: str) -> bool:
+        """The server refused a request as bad (400). Whether the question surely is the reason: others were accepted.
+
+        Else it is worth asking again, until so many questions were refused, or fewer with none still open, that it must
+        be the server: how it was started, or an option of this run.
+        """
         self._alive()
-        if self._rejected is None:
-            return
-        self._rejected += 1
-        if self._rejected >= _MAX_REJECTED:
+        if self._accepts:
+            return True
+        self._rejected += is_first_try
+        if self._rejected >= (_MAX_REJECTED if open_requests else _MIN_FAILURES):
             self.why = f"the first {self._rejected} requests were all refused; the last one: {detail}"
+        return False
 
     def forbidden(self, *, open_requests: int, detail: str) -> bool:
         """The server will not have a request (403): for what it says, or for the key. Whether it surely is the request.
@@ -60,12 +66,11 @@ class Breaker:
         """
         self._alive()
         self._forbidden += 1
-        has_answered = self._rejected is None
-        if self._forbidden >= max(_MAX_REJECTED if has_answered else _MIN_FAILURES, open_requests):
+        if self._forbidden >= max(_MAX_REJECTED if self._accepts else _MIN_FAILURES, open_requests):
             self.why = (
                 f"the last {self._forbidden} requests were all refused; the last one: {detail}. Check the API key"
             )
-        return has_answered and self._forbidden == 1
+        return self._accepts and self._forbidden == 1
 
     def refused(self, detail: str) -> None:
         """The server said something that no further request could change, or does not answer at all."""

@@ -18,7 +18,7 @@ from clair.endpoints.breaker import Breaker
 from clair.endpoints.classify import Verdict
 from clair.endpoints.client import Client
 from clair.endpoints.controller import Controller, End
-from clair.endpoints.retry import Attempts
+from clair.endpoints.retry import UNSURE, Attempts
 
 Notify = Callable[[str], None]
 """Takes a sentence for the user."""
@@ -73,8 +73,9 @@ class Replicas:
 
         A question moves on from each server once, so one that brings servers down ends like any other.
         """
-        if verdict.action == "forbidden":
-            verdict, is_gone = self._forbidden(self.all[number], verdict)
+        if verdict.action == "forbidden" or (verdict.action == "row" and verdict.reason == "bad_request"):
+            is_first_try = not failures[verdict.reason]
+            verdict, is_gone = self._row_or_server(self.all[number], verdict, is_first_try=is_first_try)
         else:
             is_gone = self._tell_breaker(self.all[number], verdict, now, started_at)
         if all(replica.breaker.why is not None for replica in self.all):
@@ -109,11 +110,14 @@ class Replicas:
             return
         replica.is_noted_out = replica.controller.is_out
 
-    def _forbidden(self, replica: Replica, verdict: Verdict) -> tuple[Verdict, bool]:
-        """What a 403 means for its question, and whether the server is of no use, whatever it is asked."""
-        is_its_own = replica.breaker.forbidden(open_requests=replica.controller.in_flight - 1, detail=verdict.detail)
-        verdict = dataclasses.replace(verdict, action="row" if is_its_own else "retry")
-        return verdict, replica.breaker.why is not None
+    def _row_or_server(self, replica: Replica, verdict: Verdict, *, is_first_try: bool) -> tuple[Verdict, bool]:
+        """What a 400 or 403 means for its question, and whether the server is of no use, whatever it is asked."""
+        breaker, others = replica.breaker, replica.controller.in_flight - 1
+        if verdict.action == "forbidden":
+            is_its_own = breaker.forbidden(open_requests=others, detail=verdict.detail)
+        else:
+            is_its_own = breaker.rejected(is_first_try=is_first_try, open_requests=others, detail=verdict.detail)
+        return dataclasses.replace(verdict, action="row" if is_its_own else "retry"), breaker.why is not None
 
     def _tell_breaker(self, replica: Replica, verdict: Verdict, now: float, started_at: float) -> bool:
         """Whether this failure says that the server is of no use, whatever it is asked."""
@@ -123,8 +127,6 @@ class Replicas:
             still_open = replica.controller.in_flight - 1
             replica.breaker.failed(now, started_at=started_at, open_requests=still_open, detail=verdict.detail)
             return False
-        elif verdict.reason == "bad_request":
-            replica.breaker.rejected(verdict.detail)
         else:
             replica.breaker.succeeded()
         return replica.breaker.why is not None
@@ -137,6 +139,6 @@ class Replicas:
 
 
 def _end(verdict: Verdict) -> End:
-    if verdict.action != "retry" or verdict.reason == "content_filter":
+    if verdict.action != "retry" or verdict.reason in UNSURE:
         return "neutral"
     return "rate_limited" if verdict.reason == "rate_limited" else "failed"

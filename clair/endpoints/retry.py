@@ -17,9 +17,11 @@ _DEARER: Mapping[Reason, int] = {"malformed_body": 2, "timeout": 2}
 """Retries of failures that were probably paid for, or took the whole deadline: fewer than of others."""
 _RATE_LIMITED_FACTOR = 5
 """A 429 costs nothing and says nothing about the question: so many times more of them are borne."""
-_WHILE_FORBIDDEN = 4
-"""A 403 is tried again to find out whether the question or the key is meant: until the breaker of a server that has
-answered nobody gives it up, however few retries of other failures are allowed."""
+UNSURE: frozenset[Reason] = frozenset({"bad_request", "content_filter"})
+"""Refusals (400, 403) that are tried again to find out whether the question is meant or all of them."""
+_WHILE_UNSURE = 4
+"""Retries of these: until the breaker of a server that has answered nobody gives it up, however few retries of other
+failures are allowed."""
 
 
 class AttemptFailed(Exception):
@@ -74,8 +76,8 @@ def retrying(limits: Limits, *, sleep: Callable[[float], Awaitable[None]]) -> As
 def _allowed(reason: Reason, max_retries: int) -> int:
     if reason == "rate_limited":
         return _RATE_LIMITED_FACTOR * max_retries
-    if reason == "content_filter":
-        return _WHILE_FORBIDDEN
+    if reason in UNSURE:
+        return _WHILE_UNSURE
     return min(max_retries, _DEARER.get(reason, max_retries))
 
 

@@ -39,7 +39,7 @@ from clair.records import Part, Row
 from clair.settings import SANDBOX
 from clair.templates import Templates
 
-PARSER = 1  # raise it when the same reply gives another verdict: finished prompts are then read again, for free
+PARSER = 2  # raise it when the same reply gives another verdict: finished prompts are then read again, for free
 
 Running = tuple[Ledger, Engine[Judgment]]
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 OnStop = Callable[[Callable[[], None]], None]
 OpenEndpoints = Callable[[GenerateSettings, AsyncExitStack], "Awaitable[dict[Part, Endpoint]]"]
 
-PARSER = 2  # raise it when the same reply gives another revision: finished rows are then parsed again, for free
+PARSER = 3  # raise it when the same reply gives another revision: finished rows are then parsed again, for free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

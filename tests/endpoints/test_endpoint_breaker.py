@@ -13,10 +13,10 @@ def fail(breaker: Breaker, *times: float, took_s: float = 1.0, open_requests: in
     return given_up
 
 
-def reject(breaker: Breaker, times: int) -> list[bool]:
+def reject(breaker: Breaker, times: int, *, open_requests: int = 1, is_first_try: bool = True) -> list[bool]:
     given_up = []
     for _ in range(times):
-        breaker.rejected("HTTP 400: x")
+        breaker.rejected(is_first_try=is_first_try, open_requests=open_requests, detail="HTTP 400: x")
         given_up.append(breaker.why is not None)
     return given_up
 
@@ -54,6 +54,13 @@ def test_a_server_that_never_accepted_anything_is_given_up() -> None:
     breaker = Breaker(120)
     assert reject(breaker, 50) == [False] * 49 + [True]
     assert breaker.why == "the first 50 requests were all refused; the last one: HTTP 400: x"
+
+
+def test_five_questions_are_enough_if_no_other_is_open_and_tries_of_one_are_not() -> None:
+    assert reject(Breaker(120), 5, open_requests=0) == [False] * 4 + [True]
+    breaker = Breaker(120)
+    reject(breaker, 1, open_requests=0)
+    assert not any(reject(breaker, 50, open_requests=0, is_first_try=False))
 
 
 def test_a_server_that_accepted_something_may_refuse_as_much_as_it_likes() -> None:

@@ -123,8 +123,8 @@ async def test_what_may_pass_is_tried_again(fault: Fault | Reply) -> None:
         (error(413), "context_too_long", 1),
         (error(400, code="content_filter"), "content_filter", 1),
         (error(403, metadata={"flagged_input": "hi"}), "content_filter", 1),
-        (error(400, "bad role"), "bad_request", 1),
-        (Fault(status=422, body={"detail": [{"msg": "x"}]}), "bad_request", 1),
+        (error(400, "bad role"), "bad_request", 5),
+        (Fault(status=422, body={"detail": [{"msg": "x"}]}), "bad_request", 5),
     ],
     ids=str,
 )
@@ -202,6 +202,30 @@ async def test_a_server_that_will_not_have_anything_stops_the_run_and_ends_no_ro
             r"the last \d requests were all refused; .*HTTP 403: no access. Check the API key", str(found[0])
         )
         assert server.count <= 5 + 8
+
+
+async def test_a_request_that_is_bad_ends_its_row_once_others_were_accepted() -> None:
+    def answer(body: dict[str, Any]) -> Fault | str:
+        return error(400, "bad role") if body["messages"][0]["content"].startswith("bad") else "ok"
+
+    async with open_endpoint(answer, limits=Limits(backoff_s=0.01, max_retries=0)) as (endpoint, server):
+        found = await asyncio.gather(*[ended(endpoint, name) for name in ("bad 1", "bad 2", "a", "b")])
+        assert found == ["bad_request: HTTP 400: bad role"] * 2 + ["ok"] * 2
+        asked = server.count
+        assert await ended(endpoint, "bad 3") == "bad_request: HTTP 400: bad role"
+        assert server.count == asked + 1  # it is not asked twice
+
+
+@pytest.mark.parametrize("questions", [5, 12, 200])
+async def test_a_server_to_which_every_request_is_bad_stops_the_run_and_ends_no_row(questions: int) -> None:
+    limits = Limits(concurrency=8, backoff_s=0.01)
+    async with open_endpoint(lambda _: error(400, "max_tokens is too large"), limits=limits) as (endpoint, server):
+        found = await asyncio.gather(
+            *[ended(endpoint, str(number)) for number in range(questions)], return_exceptions=True
+        )
+        assert {type(end) for end in found} == {EndpointUnusable}
+        assert re.search(r"the first \d+ requests were all refused; .*max_tokens is too large", str(found[0]))
+        assert server.count <= 50 + 8 + 4 * questions
 
 
 async def test_a_key_that_has_spent_what_it_may_stops_the_run_before_all_rows_are_refused() -> None:

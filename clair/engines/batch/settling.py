@@ -13,13 +13,13 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clair.endpoints.batch_lines import Answered, Failed, read_line, refusal
 from clair.endpoints.batch_objects import Job
 from clair.endpoints.batches import NotThere, Unclear
 from clair.endpoints.charge import is_uncharged
-from clair.endpoints.classify import classify
+from clair.endpoints.classify import Verdict, classify
 from clair.endpoints.endpoint import Endpoint
 from clair.endpoints.reply import MalformedBody, parse_new, stated_cost_usd
 from clair.engines.batch.lane import LOOKS, LOST_AFTER, OVER_LIMIT, Lane
@@ -33,8 +33,8 @@ from clair.records import Completion
 TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - a code of the Batch API
 MOST_FAILED = 3
 """Batches of one model in a row that fail validation end the run: the next one would, too."""
-MOST_FORBIDDEN = 5
-"""So many requests of a batch that are refused with 403, and none that is answered, end the run."""
+MOST_REFUSED = 5
+"""So many requests of a batch that are refused with 400 or 403, and none that is answered, end the run."""
 
 _AT_ONCE = 256  # answers on their way to the disk: a group commit's worth
 
@@ -46,7 +46,7 @@ class _Reading:
     asked: dict[bytes, Request]
     answered: set[bytes] = field(default_factory=set)
     failures: dict[bytes, Failure] = field(default_factory=dict)
-    forbidden: dict[bytes, str] = field(default_factory=dict)
+    unsure: dict[bytes, Verdict] = field(default_factory=dict)
     lines: int = 0
     unreadable: int = 0
     strange: int = 0
@@ -75,7 +75,7 @@ class Settling:
         its files.
         """
         reading = await self._read(submission, job)
-        self._forbid(reading)
+        self._refuse_unsure(reading)
         ended = job.status
         if job.status == "failed" and any(problem.code == TOKEN_LIMIT for problem in job.problems):
             ended = OVER_LIMIT
@@ -228,20 +228,22 @@ class Settling:
             reading.failures.setdefault(failed.key, Failure(verdict.reason, detail, final=False, tries=0))
         elif verdict.action == "stop":
             reading.stop = detail
-        elif verdict.action == "forbidden":
-            reading.forbidden[failed.key] = detail
+        elif verdict.action == "forbidden" or verdict.reason == "bad_request":
+            reading.unsure[failed.key] = replace(verdict, detail=detail)
         else:
             final = verdict.action == "row"
             reading.failures.setdefault(failed.key, Failure(verdict.reason, detail, final=final))
 
-    def _forbid(self, reading: _Reading) -> None:
-        """A 403 ends its row if others of the batch were answered, or it is one of few; else the key is meant."""
-        forbidden = {key: detail for key, detail in reading.forbidden.items() if key not in reading.answered}
-        if len(forbidden) >= MOST_FORBIDDEN and not reading.answered:
-            reading.stop = reading.stop or f"{next(iter(forbidden.values()))}. Check the API key"
+    def _refuse_unsure(self, reading: _Reading) -> None:
+        """A 400 or 403 ends its row if others of the batch were answered, or it is one of few; else all are meant."""
+        refused = {key: verdict for key, verdict in reading.unsure.items() if key not in reading.answered}
+        if len(refused) >= MOST_REFUSED and not reading.answered:
+            last = [*refused.values()][-1]
+            advice = ". Check the API key" if last.action == "forbidden" else ""
+            reading.stop = reading.stop or f"all {len(refused):,} were refused; the last one: {last.detail}{advice}"
             return
-        for key, detail in forbidden.items():
-            reading.failures.setdefault(key, Failure("content_filter", detail, final=True))
+        for key, verdict in refused.items():
+            reading.failures.setdefault(key, Failure(verdict.reason, verdict.detail, final=True))
 
     def _miss(self, reading: _Reading, job: Job) -> None:
         """Questions that no line of either file speaks of have had a try as well, which may have been charged unless it
