@@ -178,7 +178,7 @@ async def ended(endpoint: Endpoint, content: str) -> str:
 
 
 async def test_a_prompt_that_a_server_will_not_have_ends_its_row_once_others_were_answered() -> None:
-    async with open_endpoint(blocked, limits=Limits(backoff_s=0.01, max_retries=0)) as (endpoint, server):
+    async with open_endpoint(blocked, limits=Limits(backoff_s=0.05, max_retries=0)) as (endpoint, server):
         found = await asyncio.gather(*[ended(endpoint, name) for name in ("bad 1", "bad 2", "a", "b")])
         assert (
             found

@@ -102,11 +102,12 @@ async def test_each_of_several_servers_has_its_own_spelling() -> None:
     """One that does not know a name passes over it, and would answer at any length."""
     with ChatServer(refusing("max_tokens")) as picky, ChatServer() as old:
         endpoint = await connect(picky, old)
-        for _ in range(4):
+        while min(picky.count, old.count) < 3:
             await ask(endpoint)
         await endpoint.aclose()
-    assert names(picky) == ["max_tokens", "max_completion_tokens", "max_completion_tokens"]
-    assert names(old) == ["max_tokens"] * 2
+    first, *others = names(picky)
+    assert (first, set(others)) == ("max_tokens", {"max_completion_tokens"})
+    assert set(names(old)) == {"max_tokens"}
 
 
 @pytest.mark.parametrize(
