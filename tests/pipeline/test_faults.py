@@ -123,6 +123,22 @@ def test_the_reviser_is_asked_again_after_a_reply_that_it_could_do_better(
     assert (summary.pairs, server.count) == ((0, 2) if name == "refusal" else (1, 3))
 
 
+@pytest.mark.parametrize(("part", "first"), [("reviser", 0), ("target", 10)])
+def test_rows_that_a_wrongly_started_server_refused_are_asked_again_when_it_is_mended(
+    server: ChatServer, generate_world: Generate, tmp_path: Path, part: str, first: int
+):
+    """Answers of the other model, or of an earlier invocation, are in the ledger by then."""
+    if first:
+        server.answer = calm
+        generate_world(tmp_path / "run", 30, limit=first)
+    server.answer = lambda body: error(400, "max_tokens is too large") if body["model"] == part else calm(body)
+    with pytest.raises(EndpointUnusable, match="requests were all refused; the last one: HTTP 400: max_tokens is too"):
+        generate_world(tmp_path / "run", 30)
+    server.answer = calm
+    assert generate_world(tmp_path / "run", 30).pairs == 30
+    assert rejects(tmp_path / "run") == []
+
+
 def test_a_burst_of_errors_from_everyone_passes(server: ChatServer, generate_world: Generate, tmp_path: Path):
     seen: Counter[str] = Counter()
 
