@@ -21,7 +21,7 @@ def load_tokenizer(name: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except _UNLOADABLE as error:
-        raise UsageError(f"no tokenizer can be loaded from {name!r}: {_first_line(error)}") from error
+        raise UsageError(f"no tokenizer can be loaded from {name!r}: {first_line(error)}") from error
 
 
 def load_model(options: TrainOptions, *, on_gpu: bool) -> Any:
@@ -45,7 +45,7 @@ def load_model(options: TrainOptions, *, on_gpu: bool) -> Any:
         return safe_model(options.model, **extra)
     except _UNLOADABLE as error:
         raise UsageError(
-            f"no causal language model can be loaded from {options.model!r}: {_first_line(error)}"
+            f"no causal language model can be loaded from {options.model!r}: {first_line(error)}"
         ) from error
 
 
@@ -94,7 +94,8 @@ def _four_bits(options: TrainOptions, *, on_gpu: bool) -> Any:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a foreign error says, short enough for a message of ours."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

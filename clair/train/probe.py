@@ -2,7 +2,8 @@
 
 A few pairs, cut short, go through the rows of the chosen backend and through the model's own untouched forward, one
 sequence at a time. It covers what nobody has listed: a model whose attention ignores the tree, a head with
-arithmetic of its own, a kernel with other conventions.
+arithmetic of its own, a kernel with other conventions. One backward pass follows: kernels have limits of their own
+there.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from clair.train.batching import Collator
 from clair.train.layout import PairTokens
+from clair.train.objectives import PairLoss
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
 """Largest difference of one token's log-prob, in nats. Wrong masks or positions show as several nats."""
@@ -43,6 +46,20 @@ def difference(model: Any, collator: Collator, pairs: Sequence[PairTokens], devi
         alone = torch.cat([_alone(model, probes[i], device) for i in members])
         worst = max(worst, float((packed - alone).abs().nan_to_num(nan=float("inf")).max()))
     return worst
+
+
+def run_backward(model: Any, collator: Collator, pairs: Sequence[PairTokens], device: torch.device) -> None:
+    """Forward and backward through one row, which leaves no gradient behind. Raises what the kernels raise."""
+    probes = probe_pairs(pairs)
+    row = collator.rows(probes, [np.zeros(pair.listed_length, dtype=np.float32) for pair in probes])[0]
+    # Autocast keeps the weights it cast without gradient before, and would use them here.
+    torch.clear_autocast_cache()
+    try:
+        with torch.enable_grad():
+            model(row=row.to(device), pair_loss=PairLoss())["loss"].backward()
+    finally:
+        model.zero_grad(set_to_none=True)
+        torch.clear_autocast_cache()
 
 
 def _alone(model: Any, pair: PairTokens, device: torch.device) -> Tensor:
