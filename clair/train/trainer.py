@@ -111,6 +111,20 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
 
     # A step
 
+    def autocast_smart_context_manager(
+        self, cache_enabled: bool | None = True
+    ) -> contextlib.AbstractContextManager[Any]:
+        """The precision of a forward pass.
+
+        transformers leaves it to accelerate, which wraps the forward of a model once and only when training begins:
+        not for evaluation before, and not for a model that another Trainer had. Sharding sets its own.
+        """
+        del cache_enabled
+        if self.is_sharded:
+            return contextlib.nullcontext()
+        context: contextlib.AbstractContextManager[Any] = self.accelerator.autocast()
+        return context
+
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor:
         """Pairs in the whole step: all micro-batches, all ranks."""
         return self._sum_over_ranks(torch.tensor(float(sum(b["n_pairs"] for b in batch_samples)), device=device))
