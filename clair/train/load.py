@@ -100,9 +100,13 @@ def first_line(error: BaseException) -> str:
 
 
 def disable_dropout(model: nn.Module) -> None:
-    """Set every dropout of `model` to 0: policy and reference must be the same function."""
+    """Set every dropout of `model` to 0, an adapter's too: policy and reference must be the same function.
+
+    Some layers are modules, some keep a rate under a name of their own (`attention_dropout`, `resid_pdrop`).
+    """
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        if hasattr(module, "attention_dropout"):
-            setattr(module, "attention_dropout", 0.0)  # noqa: B010 - nn.Module types attributes as tensors
+        for name, value in vars(module).items():
+            if isinstance(value, float) and "drop" in name:
+                setattr(module, name, 0.0)

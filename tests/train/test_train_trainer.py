@@ -11,7 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from tiny_models import chat_rows, tiny_model, tiny_tokenizer
-from transformers import PrinterCallback
+from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback
 
 from clair.errors import ClairError, UsageError
 from clair.train import APOConfig, APOTrainer, probe
@@ -275,8 +275,26 @@ def test_a_gradient_that_is_no_number_stops_the_run_in_a_step_that_is_not_logged
     assert not list((tmp_path / "out").glob("checkpoint-*"))
 
 
-def test_dropout_is_off(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, model=tiny_model(attention_dropout=0.5))
+SMALL = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "eos_token_id": 1}
+HALF = 0.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "rates"),
+    [
+        ("llama", {"attention_dropout": HALF}),
+        ("falcon", {"attention_dropout": HALF, "alibi": False}),
+        ("bloom", {"attention_dropout": HALF, "hidden_dropout": HALF, "n_head": 4, "n_layer": 2}),
+        ("opt", {"dropout": HALF, "attention_dropout": HALF, "ffn_dim": 48, "word_embed_proj_dim": 32}),
+        ("starcoder2", {"residual_dropout": HALF, "embedding_dropout": HALF, "intermediate_size": 48}),
+        ("gpt_bigcode", {"attn_pdrop": HALF, "resid_pdrop": HALF, "n_embd": 32, "n_head": 4, "n_layer": 2}),
+    ],
+)
+def test_dropout_is_off(tmp_path: Path, kind: str, rates: dict[str, Any]) -> None:
+    """Rates kept as numbers under several names, and as modules under the same."""
+    config = AutoConfig.for_model(kind, **{**SMALL, "bos_token_id": None, "pad_token_id": 0, **rates})
+    torch.manual_seed(0)
+    trainer = make_trainer(tmp_path, model=AutoModelForCausalLM.from_config(config), rows=ROWS[:4])
     trainer.train()
     assert steps(trainer)[0]["loss"] == pytest.approx(1.0, abs=1e-5)
 
