@@ -99,6 +99,31 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+_REWRITE_THE_BASE = ("pissa", "corda", "olora", "loftq", "lora_ga")
+
+
+def with_adapter(model: Any, peft_config: Any = None) -> Any:
+    """`model` with a new adapter if one is asked for, or with the adapter it has, if the base can be its reference.
+
+    Raises UsageError where the model without the adapter is not the one that training starts from.
+    """
+    configs = dict(getattr(model, "peft_config", {})) if peft_config is None else {"new": peft_config}
+    for config in configs.values():
+        start = getattr(config, "init_lora_weights", True)
+        rewrites = isinstance(start, str) and start.lower().startswith(_REWRITE_THE_BASE)
+        if rewrites or (start is False and peft_config is not None):
+            does = "changes the weights of the base model" if rewrites else "does not start from the base model"
+            raise UsageError(
+                f"init_lora_weights={start!r} {does}, which is the reference, so policy and reference would differ "
+                "before the first step; leave it at True, or choose 'gaussian', 'orthogonal' or 'eva'"
+            )
+    if peft_config is None:
+        return model
+    from peft import get_peft_model
+
+    return get_peft_model(model, peft_config)
+
+
 def disable_dropout(model: nn.Module) -> None:
     """Set every dropout of `model` to 0, an adapter's too: policy and reference must be the same function.
 

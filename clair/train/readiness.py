@@ -54,6 +54,7 @@ class Readiness:
     _ready = False
     _weights: str | None = None
     _at_reference = False
+    _has_new_adapter = False
 
     @property
     def causal_model(self) -> Any:
@@ -74,7 +75,7 @@ class Readiness:
             found = self._from_first(
                 lambda: (reference.weights_key(self.causal_model), not any(bool(p.any()) for p in adapters))
             )
-            self._weights, self._at_reference = found
+            self._weights, self._at_reference = found[0], found[1] or self._has_new_adapter
 
     def get_ready(self) -> None:
         """Choose and check the layout and attach the reference log-probs; once. The weights are those given."""
@@ -243,7 +244,7 @@ class Readiness:
             raise ClairError(
                 f"before training, policy and reference differ by {worst:.2g} nats per token; the loss would start "
                 f"from a wrong place. Delete the reference cache {cache} "
-                "and try again; if it stays, this model is not deterministic"
+                "and try again; if it stays, this model is not deterministic, or its adapter does not start as its base"
             )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from peft import LoraConfig, get_peft_model
 from tiny_models import chat_rows, tiny_model, tiny_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback
 
@@ -174,8 +175,6 @@ def test_shared_and_padded_rows_train_alike(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")
 def test_lora_trains_the_adapter_against_its_base(tmp_path: Path) -> None:
     """The reference is the base model: the same cache as full fine-tuning, loss 1 at the start, base untouched."""
-    from peft import LoraConfig
-
     make_trainer(tmp_path).get_ready()
     config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
     trainer = make_trainer(
@@ -189,6 +188,35 @@ def test_lora_trains_the_adapter_against_its_base(tmp_path: Path) -> None:
     untouched = tiny_model().state_dict()
     same = {k: torch.equal(base[k.replace("proj.weight", "proj.base_layer.weight")], v) for k, v in untouched.items()}
     assert all(same.values())
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+@pytest.mark.parametrize("start", ["pissa_niter_4", "olora", False])
+def test_an_adapter_whose_base_is_not_the_reference_is_refused(tmp_path: Path, start: Any) -> None:
+    """Given as a configuration, and on the model already."""
+    config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=start)
+    with pytest.raises(UsageError, match=f"init_lora_weights={start!r} .* which is the reference.*leave it at True"):
+        make_trainer(tmp_path, more={"peft_config": config})
+    if start == "olora":
+        with pytest.raises(UsageError, match="init_lora_weights='olora' changes the weights of the base model"):
+            make_trainer(tmp_path, model=get_peft_model(tiny_model(), config))
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+@pytest.mark.parametrize("start", ["gaussian", "orthogonal"])
+def test_a_new_adapter_is_checked_against_its_base_however_it_starts(tmp_path: Path, start: str) -> None:
+    """Both matrices of an orthogonal one are filled; their product is zero until somebody changes it."""
+    config = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", init_lora_weights=start)
+    trainer = make_trainer(tmp_path, more={"peft_config": config})
+    trainer.train()
+    assert steps(trainer)[0]["loss"] == pytest.approx(1.0, abs=1e-5)
+    trainer = make_trainer(tmp_path, more={"peft_config": config})
+    with torch.no_grad():
+        for name, parameter in trainer.model.named_parameters():
+            if "lora_B" in name:
+                parameter.add_(0.5)
+    with pytest.raises(ClairError, match=r"policy and reference differ by .* its adapter does not start as its base"):
+        trainer.train()
 
 
 def test_kto_trains_with_a_baseline_from_other_prompts(tmp_path: Path) -> None:
