@@ -141,7 +141,7 @@ def sdpa_paths(
             path_key = torch.cat([key[:, :, start:trunk], key[:, :, chosen:end]], 2)
             path_value = torch.cat([value[:, :, start:trunk], value[:, :, chosen:end]], 2)
             outputs.append(_causal(query[:, :, chosen:end], path_key, path_value, scale, window))
-    return torch.cat(outputs, 2).transpose(1, 2)
+    return torch.cat(outputs, 2).transpose(1, 2).contiguous()
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float | None, window: int | None) -> Tensor:

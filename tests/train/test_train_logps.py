@@ -5,6 +5,7 @@ Real transformers models of four architectures.
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from tiny_models import KINDS, VOCABULARY, tiny_model
 from torch import Tensor
+from transformers import Llama4ForCausalLM, Llama4TextConfig
 
 from clair.errors import ClairError
 from clair.train import attention, logps
@@ -197,6 +199,30 @@ def test_a_prepared_model_still_generates_as_before() -> None:
     before = model.generate(ids, max_new_tokens=5, do_sample=False)
     after = prepared(model, "sdpa").generate(ids, max_new_tokens=5, do_sample=False)
     assert before.tolist() == after.tolist()
+
+
+def test_a_copy_of_a_prepared_model_computes_with_its_own_weights() -> None:
+    model = prepared(tiny_model(), "sdpa")
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    assert model(input_ids=torch.tensor([[5, 6, 7]])).logits.any()
+    assert not twin(input_ids=torch.tensor([[5, 6, 7]])).logits.any()
+    assert not twin(row=shared_row(PAIRS))["logps"].diff().any()
+
+
+def test_a_model_that_is_its_own_base_model_gives_its_hidden_states() -> None:
+    """Llama4ForCausalLM, alone of its text model."""
+    small = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 2}
+    config = Llama4TextConfig(**small, **heads, intermediate_size_mlp=48, eos_token_id=1, pad_token_id=0)
+    torch.manual_seed(0)
+    model = Llama4ForCausalLM(config).eval()
+    pair = PAIRS[1]
+    expected = [plain_logps(model, pair.prompt, c) for c in (pair.chosen, pair.rejected[pair.shared :])]
+    found = prepared(model, "padded")(row=padded_row(pair))["logps"]
+    assert (found - torch.cat(expected)).abs().max() < 1e-4
 
 
 def test_scaled_logits_are_understood() -> None:

@@ -12,6 +12,7 @@ from emulated_varlen import strict_varlen
 from test_train_attention import KERNEL
 from test_train_trainer import make_trainer, steps
 from tiny_models import KINDS, tiny_model
+from transformers import AfmoeConfig, AfmoeForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM
 
 from clair.errors import ClairError
 
@@ -88,6 +89,44 @@ def test_a_model_that_no_layout_runs_is_refused_with_what_it_said(tmp_path: Path
     trainer.model.model.layers[0].register_forward_pre_hook(broken)
     with pytest.raises(ClairError, match=r"sdpa: no such argument; with padded: no such argument.*cannot be trained"):
         trainer.get_ready()
+
+
+SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "eos_token_id": 1}
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512, "pad_token_id": 0}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+
+
+def test_a_window_that_only_the_mask_knows_is_noticed(tmp_path: Path) -> None:
+    """Qwen2-MoE's attention never hears of it; and here it is wider than any pair that is probed."""
+    layers = {"use_sliding_window": True, "layer_types": ["sliding_attention"] * 2, "sliding_window": 100}
+    shared = {"shared_expert_intermediate_size": 16, "bos_token_id": None}
+    torch.manual_seed(0)
+    model = Qwen2MoeForCausalLM(Qwen2MoeConfig(**SMALL, **HEADS, **EXPERTS, **layers, **shared))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2) if parameter.dim() > 1 else None
+    trainer = make_trainer(tmp_path, model=model)
+    trainer.get_ready()
+    assert trainer.collator.backend == "padded"
+    assert model.config.sliding_window == 100
+
+
+@pytest.mark.parametrize("kind", ["mistral", "gemma3"])
+def test_a_wide_window_that_the_attention_is_told_keeps_the_tree(kind: str, tmp_path: Path) -> None:
+    model = tiny_model(kind, sliding_window=100)
+    trainer = make_trainer(tmp_path, model=model)
+    trainer.get_ready()
+    assert trainer.collator.backend == "sdpa"
+    assert model.config.sliding_window == 100
+
+
+def test_layers_that_view_what_attention_returns_can_follow_a_tree(tmp_path: Path) -> None:
+    """AFMoE asks for a contiguous tensor, as transformers' own attention returns one."""
+    layers = {"sliding_window": 5, "head_dim": 8, "layer_types": ["sliding_attention", "full_attention"]}
+    torch.manual_seed(0)
+    model = AfmoeForCausalLM(AfmoeConfig(**SMALL, **HEADS, **EXPERTS, **layers, num_dense_layers=1, bos_token_id=None))
+    trainer = make_trainer(tmp_path, model=model)
+    trainer.get_ready()
+    assert trainer.collator.backend == "sdpa"
 
 
 def test_the_probe_leaves_no_gradient(tmp_path: Path) -> None:
