@@ -12,7 +12,13 @@ import torch
 from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model
 from tiny_models import chat_rows, tiny_model, tiny_tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    PrinterCallback,
+)
 
 from clair.errors import ClairError, UsageError
 from clair.train import APOConfig, APOTrainer, probe
@@ -217,6 +223,32 @@ def test_a_new_adapter_is_checked_against_its_base_however_it_starts(tmp_path: P
                 parameter.add_(0.5)
     with pytest.raises(ClairError, match=r"policy and reference differ by .* its adapter does not start as its base"):
         trainer.train()
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+@pytest.mark.parametrize("adapter", [None, "all-linear", ["q_proj"]])
+def test_of_a_model_that_sees_only_the_text_part_is_trained(tmp_path: Path, adapter: Any) -> None:
+    """Every weight that is trained gets a gradient, as data parallel training asks for; the rest stays as it was."""
+    text = {**SMALL, "intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 512}
+    eye = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    tokens = {"mm_tokens_per_image": 4, "image_token_index": 96, "boi_token_index": 95, "eoi_token_index": 94}
+    vision = {**eye, "image_size": 28, "patch_size": 14}
+    torch.manual_seed(0)
+    model = Gemma3ForConditionalGeneration(
+        Gemma3Config(text_config={**text, "pad_token_id": 0, "bos_token_id": None}, vision_config=vision, **tokens)
+    )
+    config = adapter and LoraConfig(r=4, target_modules=adapter, task_type="CAUSAL_LM")
+    trainer = make_trainer(tmp_path, model=model, more={"peft_config": config})
+    trained = [name for name, p in trainer.model.named_parameters() if p.requires_grad]
+    assert trained
+    assert not [name for name in trained if "vision_tower" in name or "multi_modal_projector" in name]
+    assert not [name for name, _ in trainer.model.named_parameters() if "vision_tower" in name and "lora" in name]
+    assert config is None or config.exclude_modules is None
+    trainer.get_ready()
+    pair = trainer.train_dataset.pairs[0]
+    (row,) = trainer.collator.rows([pair], [np.zeros(pair.listed_length, np.float32)])
+    trainer.model(row=row, pair_loss=trainer.pair_loss)["loss"].backward()
+    assert [name for name, p in trainer.model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 def test_kto_trains_with_a_baseline_from_other_prompts(tmp_path: Path) -> None:
