@@ -5,7 +5,8 @@ causal problems, [trunk + chosen] on itself and [rejected] on [trunk + rejected]
 ever built. Queries keep their order; only the keys of the trunk are used twice.
 
     sdpa      one call of PyTorch's attention per path; any device
-    varlen    one call of `torch.nn.attention.varlen.varlen_attn` per layer; CUDA, 16 bit (not yet measured on a GPU)
+    varlen    one call of `torch.nn.attention.varlen.varlen_attn` per layer; CUDA, 16 bit (not yet measured on a GPU).
+              Layers wider than its kernel take the paths one by one
     padded    no sharing: two padded sequences per pair, the model's own attention; any model
 
 The kernels hang in transformers' `AttentionInterface` under the name "clair_tree". Without a `tree` argument they
@@ -29,6 +30,9 @@ from clair.train.layout import Span
 Backend = Literal["sdpa", "varlen", "padded"]
 NAME = "clair_tree"
 
+_VARLEN_WIDTH = 256
+"""Widest attention head of the variable-length kernel."""
+
 _PLAIN_LAYERS = {"full_attention", "sliding_attention"}
 _DENIED = {"lfm2", "jamba", "bamba", "falcon_h1", "zamba", "zamba2", "granitemoehybrid", "nemotron_h"}
 _DENIED |= {"rwkv", "mamba", "mamba2"}
@@ -36,6 +40,10 @@ _DENIED |= {"rwkv", "mamba", "mamba2"}
 
 class CannotFollow(Exception):
     """This layer's attention has what the tree kernels lack; the trainer then takes unshared rows."""
+
+
+UNFIT = (CannotFollow, RuntimeError, TypeError, ValueError)
+"""What a kernel raises that does not know this model's shapes, this card, or this torch's way of calling it."""
 
 
 class Tree(NamedTuple):
@@ -101,9 +109,20 @@ def tree_attention(
         return output, weights
     if dropout or kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
         raise CannotFollow("attention with dropout, soft-cap or sinks cannot follow a tree")
-    if tree.keys is not None:
+    query, key, value = _one_dtype(query, key, value)
+    if tree.keys is not None and query.shape[-1] <= _VARLEN_WIDTH:
         return varlen_paths(query, key, value, tree, scaling, sliding_window), None
     return sdpa_paths(query, key, value, tree.spans, scaling, sliding_window), None
+
+
+def _one_dtype(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """All in the precision of the forward pass, which a kernel that autocast does not know asks for.
+
+    Position encodings and norms with float32 weights leave queries and keys in float32 under autocast.
+    """
+    device = value.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else value.dtype
+    return query.to(dtype), key.to(dtype), value.to(dtype)
 
 
 def sdpa_paths(
@@ -122,7 +141,7 @@ def sdpa_paths(
             path_key = torch.cat([key[:, :, start:trunk], key[:, :, chosen:end]], 2)
             path_value = torch.cat([value[:, :, start:trunk], value[:, :, chosen:end]], 2)
             outputs.append(_causal(query[:, :, chosen:end], path_key, path_value, scale, window))
-    return torch.cat(outputs, 2).transpose(1, 2)
+    return torch.cat(outputs, 2).transpose(1, 2).contiguous()
 
 
 def _causal(query: Tensor, key: Tensor, value: Tensor, scale: float | None, window: int | None) -> Tensor:
@@ -184,6 +203,11 @@ def choose(model: Any, *, device: torch.device, half: bool, max_length: int) -> 
             return "sdpa", "this torch has no variable-length attention"
         return "varlen", "16-bit CUDA"
     return "sdpa", f"{'16' if half else '32'}-bit {device.type}"
+
+
+def candidates(first: Backend) -> tuple[Backend, ...]:
+    """What to try, in this order, when `first` is wanted: a kernel may have limits that only a call finds out."""
+    return tuple(dict.fromkeys((first, *(("sdpa",) if first == "varlen" else ()), "padded")))
 
 
 def _tree_problem(model: Any, max_length: int) -> str | None:

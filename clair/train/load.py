@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from typing import Any
 
 import torch
@@ -21,7 +23,7 @@ def load_tokenizer(name: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except _UNLOADABLE as error:
-        raise UsageError(f"no tokenizer can be loaded from {name!r}: {_first_line(error)}") from error
+        raise UsageError(f"no tokenizer can be loaded from {name!r}: {first_line(error)}") from error
 
 
 def load_model(options: TrainOptions, *, on_gpu: bool) -> Any:
@@ -45,7 +47,7 @@ def load_model(options: TrainOptions, *, on_gpu: bool) -> Any:
         return safe_model(options.model, **extra)
     except _UNLOADABLE as error:
         raise UsageError(
-            f"no causal language model can be loaded from {options.model!r}: {_first_line(error)}"
+            f"no causal language model can be loaded from {options.model!r}: {first_line(error)}"
         ) from error
 
 
@@ -94,14 +96,68 @@ def _four_bits(options: TrainOptions, *, on_gpu: bool) -> Any:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a foreign error says, short enough for a message of ours."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+_REWRITE_THE_BASE = ("pissa", "corda", "olora", "loftq", "lora_ga")
+
+
+def with_adapter(model: Any, peft_config: Any = None) -> Any:
+    """`model` with a new adapter if one is asked for, and of a model that sees or hears only the text part trained.
+
+    Data parallel training waits for the gradient of every weight that is trained. Raises UsageError where the model
+    without its adapter, the reference, is not the one that training starts from.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    others = _not_for_text(base)
+    if peft_config is None:
+        for config in dict(getattr(model, "peft_config", {})).values():
+            _check_base(config, is_new=False)
+    else:
+        from peft import get_peft_model
+
+        _check_base(peft_config, is_new=True)
+        if others and getattr(peft_config, "exclude_modules", ()) is None:
+            peft_config = copy.copy(peft_config)
+            peft_config.exclude_modules = rf"({'|'.join(map(re.escape, others))})(\..*)?"
+        model = get_peft_model(model, peft_config)
+    for name in others:
+        base.get_submodule(name).requires_grad_(False)
+    return model
+
+
+def _check_base(config: Any, *, is_new: bool) -> None:
+    start = getattr(config, "init_lora_weights", True)
+    rewrites = isinstance(start, str) and start.lower().startswith(_REWRITE_THE_BASE)
+    if rewrites or (is_new and start is False):
+        does = "changes the weights of the base model" if rewrites else "does not start from the base model"
+        raise UsageError(
+            f"init_lora_weights={start!r} {does}, which is the reference, so policy and reference would differ "
+            "before the first step; leave it at True, or choose 'gaussian', 'orthogonal' or 'eva'"
+        )
+
+
+def _not_for_text(model: Any) -> list[str]:
+    """The outermost modules of a causal language model that its text does not go through, as of a vision tower."""
+    if model.config.get_text_config() is model.config:
+        return []
+    parts = (model.get_decoder(), model.get_input_embeddings(), model.get_output_embeddings())
+    text = {id(module) for part in parts for module in part.modules()}
+    holds_text = {n for n, m in model.named_modules() if any(id(inner) in text for inner in m.modules())}
+    outside = [name for name, _ in model.named_modules() if name not in holds_text]
+    return [name for name in outside if name.rpartition(".")[0] in holds_text]
+
+
 def disable_dropout(model: nn.Module) -> None:
-    """Set every dropout of `model` to 0: policy and reference must be the same function."""
+    """Set every dropout of `model` to 0, an adapter's too: policy and reference must be the same function.
+
+    Some layers are modules, some keep a rate under a name of their own (`attention_dropout`, `resid_pdrop`).
+    """
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        if hasattr(module, "attention_dropout"):
-            setattr(module, "attention_dropout", 0.0)  # noqa: B010 - nn.Module types attributes as tensors
+        for name, value in vars(module).items():
+            if isinstance(value, float) and "drop" in name:
+                setattr(module, name, 0.0)

@@ -244,7 +244,8 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None, add_
     shares no gradients, see `vocabulary`. Raises ClairError for a head it cannot compute exactly.
     """
     head, scratch = head_of(model, max_logits), Scratch()
-    original: Callable[..., Any] = getattr(model, "_clair_original", model.forward)
+    # Kept on the model, so that a copy of it calls its own.
+    model._clair_original = getattr(model, "_clair_original", model.forward)
 
     def forward(
         self: Any,
@@ -255,7 +256,7 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None, add_
         **kwargs: Any,
     ) -> Any:
         if row is None:
-            return original(*args, **kwargs)
+            return self._clair_original(*args, **kwargs)
         adds = add_in_place and pair_loss is not None
         with vocabulary.sparse_embedding(self) if adds else contextlib.nullcontext():
             hidden = _hidden_states(self, row, backend)
@@ -279,7 +280,6 @@ def prepare(model: Any, *, backend: Backend, max_logits: int | None = None, add_
         names = ("loss", "losses", "sums")
         return dict(zip(names, self.get_output_embeddings()(hidden, loss), strict=True))
 
-    model._clair_original = original
     model.forward = MethodType(forward, model)
     _open(model.get_output_embeddings())
 
@@ -304,9 +304,9 @@ def _hidden_states(model: Any, row: Row, backend: Backend) -> Tensor:
         # A 4D mask is passed on as it is: no model builds a mask of its own or takes restarting positions for
         # separate documents. The tree attention never looks at it.
         extra["attention_mask"] = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=row.input_ids.device)
-    output = model.base_model(
-        input_ids=row.input_ids, position_ids=row.position_ids, use_cache=False, return_dict=True, **extra
-    )
+    # Llama4ForCausalLM names its decoder otherwise than it says, and is then its own base model.
+    decoder = model.model if model.base_model is model else model.base_model
+    output = decoder(input_ids=row.input_ids, position_ids=row.position_ids, use_cache=False, return_dict=True, **extra)
     hidden: Tensor = output.last_hidden_state.flatten(0, 1)[row.predictors]
     if torch.is_autocast_enabled(hidden.device.type):
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))

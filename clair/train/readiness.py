@@ -26,6 +26,7 @@ from clair.errors import ClairError, UsageError
 from clair.train import attention, probe, reference
 from clair.train.batching import Collator, PairDataset
 from clair.train.layout import PairTokens, Row
+from clair.train.load import first_line
 from clair.train.logps import prepare
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Readiness:
     _ready = False
     _weights: str | None = None
     _at_reference = False
+    _has_new_adapter = False
 
     @property
     def causal_model(self) -> Any:
@@ -73,7 +75,7 @@ class Readiness:
             found = self._from_first(
                 lambda: (reference.weights_key(self.causal_model), not any(bool(p.any()) for p in adapters))
             )
-            self._weights, self._at_reference = found
+            self._weights, self._at_reference = found[0], found[1] or self._has_new_adapter
 
     def get_ready(self) -> None:
         """Choose and check the layout and attach the reference log-probs; once. The weights are those given."""
@@ -134,28 +136,44 @@ class Readiness:
     def _choose_layout(self) -> None:
         model, device = self.causal_model, self.args.device
         half = self._dtype != torch.float32
-        backend, why = attention.choose(model, device=device, half=half, max_length=self.args.max_length)
+        first, why = attention.choose(model, device=device, half=half, max_length=self.args.max_length)
         if self.args.layout != "auto":
-            backend, why = self.args.layout, "as set"
+            first, why = self.args.layout, "as set"
         own_attention = model.config._attn_implementation
         tolerance = probe.TOLERANCE[self._dtype]
-        for candidate in dict.fromkeys((backend, "padded")):
+        failure: BaseException | None = None
+        for candidate in attention.candidates(first):
             model.set_attn_implementation(own_attention if candidate == "padded" else attention.NAME)
             prepare(model, backend=candidate, add_in_place=self._owns_its_gradients)
             self.collator.backend = candidate
-            try:
-                gap = probe.difference(self.model, self.collator, self.train_dataset.pairs, device)
-            except attention.CannotFollow as error:
-                gap, why = math.inf, str(error)
+            gap, failure = self._probe()
             if gap <= tolerance:
-                log = logger.warning if candidate == "padded" and self.args.layout == "auto" else logger.info
+                is_expected = candidate == first and (candidate != "padded" or self.args.layout == "padded")
+                log = logger.info if is_expected else logger.warning
                 log("layout: %s (%s); largest difference to single sequences %.1e nats", candidate, why, gap)
                 return
-            why = f"{why}; with {candidate} a log-prob was off by {gap:.2g} nats"
+            problem = f"a log-prob was off by {gap:.2g} nats" if failure is None else first_line(failure)
+            why = f"{why}; with {candidate}: {problem}"
         raise ClairError(
-            f"the log-probs computed for {model.config.model_type} differ from the model's own by {gap:.2g} nats "
-            f"(allowed {tolerance}); this architecture cannot be trained with clair"
-        )
+            f"the log-probs computed for {model.config.model_type} differ from the model's own, or cannot be computed "
+            f"({why}; allowed are {tolerance} nats); this architecture cannot be trained with clair"
+        ) from failure
+
+    def _probe(self) -> tuple[float, BaseException | None]:
+        """(largest difference in nats, None), or infinity and what the layout's kernel raised.
+
+        A sharded model runs backward in steps only: it could not go on after one that failed.
+        """
+        what = (self.model, self.collator, self.train_dataset.pairs, self.args.device)
+        try:
+            gap = probe.difference(*what)
+            if not self.is_sharded:
+                probe.run_backward(*what)
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            raise
+        except attention.UNFIT as error:
+            return math.inf, error
+        return gap, None
 
     def _attach_reference(self, dataset: PairDataset) -> None:
         folder = Path(self.args.reference_cache) if self.args.reference_cache else reference.default_folder()
@@ -226,7 +244,7 @@ class Readiness:
             raise ClairError(
                 f"before training, policy and reference differ by {worst:.2g} nats per token; the loss would start "
                 f"from a wrong place. Delete the reference cache {cache} "
-                "and try again; if it stays, this model is not deterministic"
+                "and try again; if it stays, this model is not deterministic, or its adapter does not start as its base"
             )
 
 

@@ -31,7 +31,7 @@ from clair.train.batching import Batch, Collator, EpochCallback, PairDataset, St
 from clair.train.config import APOConfig
 from clair.train.data import pairs_of
 from clair.train.layout import Row
-from clair.train.load import disable_dropout, safe_model
+from clair.train.load import disable_dropout, safe_model, with_adapter
 from clair.train.logps import score
 from clair.train.meters import Cost, Meter
 from clair.train.objectives import PairLoss
@@ -61,10 +61,7 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
             raise UsageError("several GPUs in one process (DataParallel) are not supported; start with `torchrun`")
         if isinstance(model, str):
             model = safe_model(model)
-        if peft_config is not None:
-            from peft import get_peft_model
-
-            model = get_peft_model(model, peft_config)
+        model = with_adapter(model, peft_config)
         disable_dropout(model)
         train_set = self._dataset(train_dataset, processing_class, args)
         eval_set = None if eval_dataset is None else self._dataset(eval_dataset, processing_class, args)
@@ -87,6 +84,7 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
         self.collator = collator
         self.pair_loss: PairLoss = args.pair_loss()
         self.reference_rows = 0
+        self._has_new_adapter = peft_config is not None
         self._meter = Meter()
         self._cost = Cost.of(self.causal_model, devices=self.args.world_size, device=self.args.device)
         self._samplers: list[StepSampler] = []
@@ -110,6 +108,20 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
         return super().train(*args, **kwargs)
 
     # A step
+
+    def autocast_smart_context_manager(
+        self, cache_enabled: bool | None = True
+    ) -> contextlib.AbstractContextManager[Any]:
+        """The precision of a forward pass.
+
+        transformers leaves it to accelerate, which wraps the forward of a model once and only when training begins:
+        not for evaluation before, and not for a model that another Trainer had. Sharding sets its own.
+        """
+        del cache_enabled
+        if self.is_sharded:
+            return contextlib.nullcontext()
+        context: contextlib.AbstractContextManager[Any] = self.accelerator.autocast()
+        return context
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor:
         """Pairs in the whole step: all micro-batches, all ranks."""

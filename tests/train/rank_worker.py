@@ -29,6 +29,7 @@ from clair.train.sharding import config_text, settings
 ADAM = {"optim": "adamw_torch", "max_grad_norm": 1.0}
 CASES: dict[str, dict[str, Any]] = {
     "ddp apo_zero": {},
+    "ddp bfloat16": {"bf16": True, "num_train_epochs": 1},
     "ddp kto": {"objective": "kto", "num_train_epochs": 1},
     "fsdp apo_zero": {**ADAM},
     "fsdp kto, tied head": {"kind": "qwen3", "objective": "kto", "num_train_epochs": 1},

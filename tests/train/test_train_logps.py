@@ -1,7 +1,6 @@
 """Packed rows against a plain implementation: one sequence at a time, the model's own logits, autograd throughout.
 
-Real transformers models of four architectures. The variable-length kernel of CUDA is emulated on the CPU by the
-documented semantics of flash attention (causal from the bottom right), its call arguments are the real ones.
+Real transformers models of four architectures.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import pytest
 import torch
 from tiny_models import KINDS, VOCABULARY, tiny_model
 from torch import Tensor
-from transformers import LlamaConfig
+from transformers import Llama4ForCausalLM, Llama4TextConfig
 
 from clair.errors import ClairError
 from clair.train import attention, logps
@@ -194,47 +193,36 @@ def test_the_group_borders_of_the_head() -> None:
     assert list(logps.groups((), 7)) == []
 
 
-def emulated_varlen(
-    q: Tensor, k: Tensor, v: Tensor, ends_q: Tensor, ends_k: Tensor, longest_q: int, longest_k: int, *, scale: float,
-    window_size: tuple[int, int], enable_gqa: bool,
-) -> Tensor:  # fmt: skip
-    """Flash attention's variable-length call in plain torch: causal and windowed from the bottom right."""
-    outputs = []
-    groups = q.shape[1] // k.shape[1]
-    assert enable_gqa == (groups > 1)
-    assert window_size[1] == 0
-    for i in range(len(ends_q) - 1):
-        n_q, n_k = int(ends_q[i + 1] - ends_q[i]), int(ends_k[i + 1] - ends_k[i])
-        assert n_q <= longest_q
-        assert n_k <= longest_k
-        own_q = q[ends_q[i] : ends_q[i + 1]].transpose(0, 1)
-        own_k, own_v = (x[ends_k[i] : ends_k[i + 1]].transpose(0, 1).repeat_interleave(groups, 0) for x in (k, v))
-        behind = torch.arange(n_q)[:, None] + (n_k - n_q) - torch.arange(n_k)[None]
-        seen = (behind >= 0) & ((window_size[0] < 0) | (behind <= window_size[0]))
-        scores = (own_q @ own_k.transpose(1, 2) * scale).masked_fill(~seen, float("-inf"))
-        outputs.append((scores.softmax(-1) @ own_v).transpose(0, 1))
-    return torch.cat(outputs)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_gathered_kernel_gets_the_right_paths(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The varlen backend with an emulated kernel gives what the sdpa backend gives."""
-    import torch.nn.attention.varlen as real
-
-    monkeypatch.setattr(real, "varlen_attn", emulated_varlen)
-    model = tiny_model(kind)
-    row = shared_row(PAIRS)
-    by_path = prepared(model, "sdpa")(row=row)["logps"]
-    gathered = prepared(model, "varlen")(row=row)["logps"]
-    assert (by_path - gathered).abs().max() < 1e-4
-
-
 def test_a_prepared_model_still_generates_as_before() -> None:
     model = tiny_model("mistral")
     ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
     before = model.generate(ids, max_new_tokens=5, do_sample=False)
     after = prepared(model, "sdpa").generate(ids, max_new_tokens=5, do_sample=False)
     assert before.tolist() == after.tolist()
+
+
+def test_a_copy_of_a_prepared_model_computes_with_its_own_weights() -> None:
+    model = prepared(tiny_model(), "sdpa")
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    assert model(input_ids=torch.tensor([[5, 6, 7]])).logits.any()
+    assert not twin(input_ids=torch.tensor([[5, 6, 7]])).logits.any()
+    assert not twin(row=shared_row(PAIRS))["logps"].diff().any()
+
+
+def test_a_model_that_is_its_own_base_model_gives_its_hidden_states() -> None:
+    """Llama4ForCausalLM, alone of its text model."""
+    small = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 2}
+    config = Llama4TextConfig(**small, **heads, intermediate_size_mlp=48, eos_token_id=1, pad_token_id=0)
+    torch.manual_seed(0)
+    model = Llama4ForCausalLM(config).eval()
+    pair = PAIRS[1]
+    expected = [plain_logps(model, pair.prompt, c) for c in (pair.chosen, pair.rejected[pair.shared :])]
+    found = prepared(model, "padded")(row=padded_row(pair))["logps"]
+    assert (found - torch.cat(expected)).abs().max() < 1e-4
 
 
 def test_scaled_logits_are_understood() -> None:
@@ -251,29 +239,3 @@ def test_a_head_that_is_not_plain_is_refused() -> None:
     model.lm_head = torch.nn.Sequential()
     with pytest.raises(ClairError, match="the output head of llama is Sequential, but only a plain linear head"):
         logps.prepare(model, backend="sdpa")
-
-
-CPU = torch.device("cpu")
-
-
-def choice(model: Any, **changes: Any) -> tuple[str, str]:
-    return attention.choose(model, **{"device": CPU, "half": False, "max_length": 128, **changes})
-
-
-def test_the_fastest_exact_backend_is_chosen() -> None:
-    assert choice(tiny_model()) == ("sdpa", "32-bit cpu")
-    assert choice(tiny_model(), device=torch.device("cuda"), half=True) == ("varlen", "16-bit CUDA")
-    assert choice(tiny_model(), device=torch.device("cuda")) == ("sdpa", "32-bit cuda")
-
-
-def test_models_that_cannot_follow_a_tree_are_recognized() -> None:
-    model = tiny_model()
-    recurrent, capped, stretched = (copy.deepcopy(model) for _ in range(3))
-    recurrent.config.layer_types = ["linear_attention", "full_attention"]
-    capped.config.attn_logit_softcapping = 50.0
-    stretched.config = LlamaConfig(
-        max_position_embeddings=64, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
-    )
-    assert choice(recurrent) == ("padded", "llama has layers that are not plain attention (linear_attention)")
-    assert choice(capped) == ("padded", "llama soft-caps its attention")
-    assert choice(stretched) == ("padded", "llama changes its position encoding with the length of a row")

@@ -52,10 +52,10 @@ def tiny_model(kind: str = "llama", *, seed: int = 0, **changes: Any) -> Any:
     elif kind == "qwen3":
         model = Qwen3ForCausalLM(Qwen3Config(**{**common, "tie_word_embeddings": True}))
     elif kind == "mistral":
-        model = MistralForCausalLM(MistralConfig(**common, sliding_window=5))
+        model = MistralForCausalLM(MistralConfig(**{"sliding_window": 5, **common}))
     else:
         layers = ["sliding_attention", "full_attention"]
-        config = Gemma3TextConfig(**common, sliding_window=5, layer_types=layers, final_logit_softcapping=5.0)
+        config = Gemma3TextConfig(**{"sliding_window": 5, **common}, layer_types=layers, final_logit_softcapping=5.0)
         model = Gemma3ForCausalLM(config)
     for parameter in model.parameters():
         if parameter.dim() > 1:
