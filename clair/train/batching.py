@@ -48,6 +48,7 @@ class PairDataset(Dataset[Item | None]):
         self.report = report
         self.baselines = _baselines(pairs) if with_baseline else None
         self._reference: Mapping[bytes, Logps] | None = None
+        self.reference_name: str | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -65,13 +66,10 @@ class PairDataset(Dataset[Item | None]):
         """Everything whose reference log-probs are needed."""
         return [*self.pairs, *(self.baselines or ())]
 
-    def attach(self, reference: Mapping[bytes, Logps]) -> None:
-        """Use these log-probs; they must cover `scored_pairs()`."""
+    def attach(self, reference: Mapping[bytes, Logps], name: str) -> None:
+        """Use these log-probs, of the reference model `name` (`model_key`); they must cover `scored_pairs()`."""
         self._reference = reference
-
-    @property
-    def has_reference(self) -> bool:
-        return self._reference is not None
+        self.reference_name = name
 
     def tokens(self) -> tuple[int, int]:
         """(tokens of all sequences apart, tokens with prompts and common prefixes shared)."""

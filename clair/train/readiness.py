@@ -52,6 +52,7 @@ class Readiness:
     _spare_row: Row | None = None
     _ready = False
     _weights: str | None = None
+    _reference = ""
     _at_reference = False
 
     @property
@@ -76,20 +77,20 @@ class Readiness:
             self._weights, self._at_reference = found
 
     def get_ready(self) -> None:
-        """Choose and check the layout and attach the reference log-probs; once. The weights are those given."""
-        if self._ready:
-            return
-        self.look_at_weights()
-        with self._eval_mode():
-            self._choose_layout()
+        """Choose and check the layout, once, and attach the reference log-probs. The weights are those given."""
+        if not self._ready:
+            self.look_at_weights()
+            with self._eval_mode():
+                self._choose_layout()
             shortest = min(self.train_dataset.pairs, key=lambda pair: pair.tree_length)
             nothing = np.zeros(shortest.listed_length, dtype=np.float32)
             self._spare_row = self.collator.rows([shortest], [nothing])[0]
-            for data in (self.train_dataset, self.eval_dataset):
-                for dataset in data.values() if isinstance(data, dict) else [data]:
-                    if dataset is not None and not dataset.has_reference:
-                        self._attach_reference(dataset)
-        self._ready = True
+            self._reference = self._reference_name()
+            self._ready = True
+        for data in (self.train_dataset, self.eval_dataset):
+            for dataset in data.values() if isinstance(data, dict) else [data]:
+                if dataset is not None:
+                    self.attach_reference(dataset)
 
     def _from_first(self, compute: Callable[[], _Found]) -> _Found:
         """What `compute` gives in the first process, in every process."""
@@ -157,29 +158,42 @@ class Readiness:
             f"(allowed {tolerance}); this architecture cannot be trained with clair"
         )
 
-    def _attach_reference(self, dataset: PairDataset) -> None:
-        folder = Path(self.args.reference_cache) if self.args.reference_cache else reference.default_folder()
+    def _reference_name(self) -> str:
         assert self._weights is not None
         sharded = " sharded" if self.is_sharded and self._dtype != torch.float32 else ""
         numerics = f"{self.collator.backend} {self._dtype} {self.args.device.type}{sharded}"
-        name = reference.model_key(self._weights, numerics=numerics)
+        return reference.model_key(self._weights, numerics=numerics)
+
+    def attach_reference(self, dataset: PairDataset) -> None:
+        """Give `dataset` the log-probs of this trainer's reference, unless it has them. Raises UsageError."""
+        name = self._reference
+        if dataset.reference_name == name:
+            return
+        folder = Path(self.args.reference_cache) if self.args.reference_cache else reference.default_folder()
         pairs = dataset.scored_pairs()
         known = self._from_first(lambda: reference.load(folder, name))
         todo = reference.missing(pairs, known)
         logger.info("reference log-probs: %d of %d pairs are cached", len(pairs) - len(todo), len(pairs))
         if todo:
-            if self.is_sharded and self.state.global_step and not hasattr(self.model, "disable_adapter"):
-                raise ClairError(
-                    f"the reference log-probs of {len(todo)} pairs are not in {folder}, and a sharded run cannot "
-                    "compute them after its checkpoint is loaded; give the cache of its start, or a new folder"
+            if not self._has_reference_model:
+                raise UsageError(
+                    f"the reference log-probs of {len(todo)} pairs are not in {folder}, and their model, the untrained "
+                    "one, is gone; pass the evaluation data when the trainer is made, or resume with the cache of the "
+                    "start"
                 )
-            known |= self._reference_logps(todo)
+            with self._eval_mode():
+                known |= self._reference_logps(todo)
             if self.args.should_save:
                 try:
                     reference.store(folder, name, known)
                 except (OSError, SafetensorError) as error:
                     logger.warning("the reference cache cannot be written to %s: %s", folder, error)
-        dataset.attach(known)
+        dataset.attach(known, name)
+
+    @property
+    def _has_reference_model(self) -> bool:
+        """The weights are still those given, or an adapter can be taken off them."""
+        return hasattr(self.model, "disable_adapter") or (self._at_reference and not self.state.global_step)
 
     def _reference_logps(self, pairs: Sequence[PairTokens]) -> dict[bytes, reference.Logps]:
         """Log-probs of the listed tokens of each pair under the reference; the ranks share the work."""
@@ -207,12 +221,6 @@ class Readiness:
         if self.args.world_size > 1:
             found = gather_object(found)
         return dict(found)
-
-    def _attach_late(self, dataset: PairDataset) -> None:
-        if self.state.global_step and not hasattr(self.model, "disable_adapter"):
-            raise UsageError("pass the evaluation data when the trainer is made: its reference is the untrained model")
-        with self._eval_mode():
-            self._attach_reference(dataset)
 
     def _check_start(self, row: Row, sums: Tensor) -> None:
         """Before any update policy and reference are one model; anything else means that their inputs differ."""

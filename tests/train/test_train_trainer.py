@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -122,7 +123,7 @@ def test_a_wrong_reference_stops_the_first_step(tmp_path: Path) -> None:
     trainer.get_ready()
     data = trainer.train_dataset
     shifted = {pair_key(p): np.full(p.listed_length, -1.0, np.float32) for p in data.pairs}
-    data.attach(shifted)
+    data.attach(shifted, data.reference_name)
     before = weights(trainer)
     with pytest.raises(ClairError, match=r"before training, policy and reference differ by .* nats per token"):
         trainer.train()
@@ -216,12 +217,56 @@ def test_evaluation_is_the_mean_over_pairs_whatever_the_batches(tmp_path: Path) 
         assert found[0][name] == pytest.approx(found[1][name], abs=1e-5)
 
 
-def test_evaluation_data_after_training_is_refused(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path)
+def test_evaluation_takes_rows_in_every_form(tmp_path: Path) -> None:
+    """A dict of sets when the trainer is made; a list or a `datasets.Dataset` later, a reference pass included."""
+    few, others = chat_rows(3, seed=3), chat_rows(4, seed=4)
+    trainer = make_trainer(tmp_path, more={"eval_dataset": {"few": few, "others": datasets.Dataset.from_list(others)}})
+    every = trainer.evaluate()
+    assert every["eval_few_loss"] == every["eval_others_loss"] == pytest.approx(1.0, abs=1e-5)
+    for name, rows in (("few", few), ("others", others)):
+        expected = every[f"eval_{name}_logps/chosen"]
+        assert trainer.evaluate(rows)["eval_logps/chosen"] == expected
+        assert trainer.evaluate(datasets.Dataset.from_list(rows))["eval_logps/chosen"] == expected
+        assert trainer.predict(datasets.Dataset.from_list(rows)).metrics["test_logps/chosen"] == expected
+    late = trainer.evaluate(chat_rows(2, seed=5))
+    assert late["eval_loss"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_only_evaluation_data_with_a_known_reference_is_taken_after_training(tmp_path: Path) -> None:
+    given = chat_rows(3, seed=4)
+    trainer = make_trainer(tmp_path, more={"eval_dataset": given})
     trainer.train()
-    late = trainer._dataset(chat_rows(3, seed=4), tiny_tokenizer(), trainer.args)
+    assert trainer.evaluate(given)["eval_loss"] == trainer.evaluate()["eval_loss"]
     with pytest.raises(UsageError, match="pass the evaluation data when the trainer is made"):
-        trainer.evaluate(late)
+        trainer.evaluate(chat_rows(3, seed=5))
+
+
+def test_token_pairs_used_with_two_models_follow_each_one_s_own_reference(tmp_path: Path) -> None:
+    """Trainers that take turns on one `PairDataset`: always against the model of the trainer that is asked."""
+    first = make_trainer(tmp_path)
+    pairs = first.train_dataset
+    second = make_trainer(tmp_path, rows=pairs, model=tiny_model(seed=9), more={"eval_dataset": pairs})
+    first.get_ready()
+    assert second.evaluate()["eval_rewards/chosen"] == pytest.approx(0.0, abs=1e-4)
+    for trainer in (first, second):
+        trainer.train()
+        assert steps(trainer)[0]["loss"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_second_training_goes_on_against_the_same_reference(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, num_train_epochs=4, learning_rate=5e-3, optim="adamw_torch")
+    trainer.train()
+    assert steps(trainer)[0]["rewards/chosen"] == pytest.approx(0.0, abs=1e-4)
+    trainer.train()
+    assert steps(trainer)[0]["rewards/chosen"] > 1
+
+
+def test_arguments_without_effect_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="compute_metrics would have no effect: logits are never held"):
+        make_trainer(tmp_path, more={"compute_metrics": lambda prediction: {}})
+    pairs = make_trainer(tmp_path).train_dataset
+    with pytest.raises(UsageError, match="objective 'kto' needs a PairDataset made with with_baseline=True"):
+        make_trainer(tmp_path, rows=pairs, objective="kto")
 
 
 def test_a_loss_that_is_no_number_stops_before_the_update(tmp_path: Path) -> None:
