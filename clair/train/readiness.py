@@ -29,11 +29,20 @@ from clair.train.layout import PairTokens, Row
 from clair.train.logps import prepare
 
 logger = logging.getLogger(__name__)
+_Found = TypeVar("_Found")
 
 START_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.02, torch.float16: 0.01}
 """Largest difference of a completion's mean log-prob per token between policy and reference before training."""
 _REFERENCE_WINDOW = 512
-_Found = TypeVar("_Found")
+
+
+def from_first(args: Any, compute: Callable[[], _Found]) -> _Found:
+    """What `compute` gives in the first process, in every process of these `TrainingArguments`."""
+    found: list[Any] = [compute() if args.process_index == 0 else None]
+    if args.world_size > 1:
+        broadcast_object_list(found)
+    value: _Found = found[0]
+    return value
 
 
 class Readiness:
@@ -71,8 +80,8 @@ class Readiness:
         if self._weights is None:
             model = self.model
             adapters = [p for n, p in model.named_parameters() if "lora_B" in n]
-            found = self._from_first(
-                lambda: (reference.weights_key(self.causal_model), not any(bool(p.any()) for p in adapters))
+            found = from_first(
+                self.args, lambda: (reference.weights_key(self.causal_model), not any(bool(p.any()) for p in adapters))
             )
             self._weights, self._at_reference = found
 
@@ -91,14 +100,6 @@ class Readiness:
             for dataset in data.values() if isinstance(data, dict) else [data]:
                 if dataset is not None:
                     self.attach_reference(dataset)
-
-    def _from_first(self, compute: Callable[[], _Found]) -> _Found:
-        """What `compute` gives in the first process, in every process."""
-        found: list[Any] = [compute() if self.args.process_index == 0 else None]
-        if self.args.world_size > 1:
-            broadcast_object_list(found)
-        value: _Found = found[0]
-        return value
 
     def _most(self, count: int) -> int:
         """The largest `count` of all processes."""
@@ -171,7 +172,7 @@ class Readiness:
             return
         folder = Path(self.args.reference_cache) if self.args.reference_cache else reference.default_folder()
         pairs = dataset.scored_pairs()
-        known = self._from_first(lambda: reference.load(folder, name))
+        known = from_first(self.args, lambda: reference.load(folder, name))
         todo = reference.missing(pairs, known)
         logger.info("reference log-probs: %d of %d pairs are cached", len(pairs) - len(todo), len(pairs))
         if todo:

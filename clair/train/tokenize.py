@@ -10,10 +10,13 @@ are too long, empty or the same in tokens are dropped and counted; nothing is ev
 from __future__ import annotations
 
 import logging
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import Any
 
 from clair.errors import UsageError
@@ -27,6 +30,7 @@ MERGED_TOKENS = 4
 RERENDERED_SHARE = 0.01
 """Largest share of pairs whose prompt may change by more than that."""
 _BATCH = 1000
+_DATE_PART = re.compile("%[-#]?[aAbBcdDeFgGhHIjklmMpPrRSTuUVwWxXyYzZ]")
 
 
 @dataclass
@@ -44,13 +48,16 @@ class TokenReport:
 
 
 def tokenize_pairs(
-    pairs: Sequence[TextPair], tokenizer: Any, *, max_length: int
+    pairs: Sequence[TextPair], tokenizer: Any, *, max_length: int, date: str | None = None
 ) -> tuple[list[PairTokens], TokenReport]:
-    """Token pairs of at most `max_length` tokens of prompt plus completion, and the counts. Raises UsageError."""
+    """Token pairs of at most `max_length` tokens of prompt plus completion, and the counts. Raises UsageError.
+
+    A template that prints the date prints `date` (YYYY-MM-DD), so that the pairs are the same on another day.
+    """
     report = TokenReport(given=len(pairs))
     kept: list[PairTokens] = []
     for start in range(0, len(pairs), _BATCH):
-        for tokens in _tokenize(pairs[start : start + _BATCH], tokenizer, report):
+        for tokens in _tokenize(pairs[start : start + _BATCH], tokenizer, date, report):
             if not tokens.prompt or not tokens.chosen or not tokens.rejected:
                 report.empty += 1
             elif tokens.chosen == tokens.rejected:
@@ -89,8 +96,8 @@ def _judge(report: TokenReport, max_length: int) -> None:
         )  # fmt: skip
 
 
-def _tokenize(pairs: Sequence[TextPair], tokenizer: Any, report: TokenReport) -> Iterable[PairTokens]:
-    rendered = [_render(pair, tokenizer) for pair in pairs]
+def _tokenize(pairs: Sequence[TextPair], tokenizer: Any, date: str | None, report: TokenReport) -> Iterable[PairTokens]:
+    rendered = [_render(pair, tokenizer, date) for pair in pairs]
     is_chat = [not isinstance(pair.prompt, str) for pair in pairs]
     ids = iter(_ids(tokenizer, rendered, is_chat))
     for chat in is_chat:
@@ -99,7 +106,7 @@ def _tokenize(pairs: Sequence[TextPair], tokenizer: Any, report: TokenReport) ->
         yield _split(prompt, chosen, rejected, tokenizer, report)
 
 
-def _render(pair: TextPair, tokenizer: Any) -> tuple[str, str, str]:
+def _render(pair: TextPair, tokenizer: Any, date: str | None) -> tuple[str, str, str]:
     if isinstance(pair.prompt, str):
         return pair.prompt, f"{pair.prompt}{pair.chosen}", f"{pair.prompt}{pair.rejected}"
     if not getattr(tokenizer, "chat_template", None):
@@ -108,11 +115,26 @@ def _render(pair: TextPair, tokenizer: Any) -> tuple[str, str, str]:
             "or set tokenizer.chat_template and save the model folder again"
         )
     prompt = list(pair.prompt)
+    shared = {"tokenize": False, "chat_template": _dated(tokenizer.get_chat_template(), date)}
     return (
-        tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True),
-        tokenizer.apply_chat_template([*prompt, pair.chosen], tokenize=False),
-        tokenizer.apply_chat_template([*prompt, pair.rejected], tokenize=False),
+        tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **shared),
+        tokenizer.apply_chat_template([*prompt, pair.chosen], **shared),
+        tokenizer.apply_chat_template([*prompt, pair.rejected], **shared),
     )
+
+
+@lru_cache
+def _dated(template: str, date: str | None) -> str:
+    """The template with a `strftime_now` of its own, which formats `date`.
+
+    transformers lets no function through to a template, but a macro stands before what it provides itself.
+    """
+    if date is None or "strftime_now" not in template:
+        return template
+    day = datetime.fromisoformat(date)
+    parts = sorted(set(_DATE_PART.findall(template)))
+    filters = "".join(f"|replace({part!r}, {day.strftime(part)!r})" for part in parts)
+    return f"{{% macro strftime_now(format) %}}{{{{ format{filters} }}}}{{% endmacro %}}\n{template}"
 
 
 def _ids(tokenizer: Any, rendered: list[tuple[str, str, str]], is_chat: list[bool]) -> list[list[int]]:

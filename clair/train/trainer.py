@@ -19,6 +19,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ from clair.train.load import disable_dropout, safe_model
 from clair.train.logps import score
 from clair.train.meters import Cost, Meter
 from clair.train.objectives import PairLoss
-from clair.train.readiness import Readiness, ReadyCallback
+from clair.train.readiness import Readiness, ReadyCallback, from_first
 from clair.train.tokenize import tokenize_pairs
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
 
             model = get_peft_model(model, peft_config)
         disable_dropout(model)
+        args.date = args.date or from_first(args, lambda: date.today().isoformat())
         train_set = self._dataset(train_dataset, processing_class, args)
         eval_set = None if eval_dataset is None else self._datasets(eval_dataset, processing_class, args)
         collator = Collator(
@@ -116,7 +118,7 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
             return data
         if tokenizer is None:
             raise UsageError("pass the tokenizer as processing_class")
-        pairs, report = tokenize_pairs(pairs_of(data), tokenizer, max_length=args.max_length)
+        pairs, report = tokenize_pairs(pairs_of(data), tokenizer, max_length=args.max_length, date=args.date)
         return PairDataset(pairs, report, with_baseline=args.objective == "kto")
 
     def train(self, *args: Any, **kwargs: Any) -> Any:

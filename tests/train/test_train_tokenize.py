@@ -86,6 +86,17 @@ def test_a_template_that_rewrites_the_prompt_is_refused() -> None:
         tokens([chat("a long question", "yes", "no")], chat_template=template)
 
 
+def test_a_template_prints_the_date_it_is_given() -> None:
+    """In every format it asks for, inside of macros too, and where it reckons with a part of it."""
+    template = (
+        "{% macro day() %}{{ strftime_now('%d %b %Y') }}{% endmacro %}{{ day() + strftime_now(' %A:') }}"
+        "{% set before = strftime_now('%-d')|int - 1 %}{{ before if strftime_now is defined }}"
+    ) + CHAT_TEMPLATE
+    given = [chat("hi", "yes", "no")]
+    (pair,), _ = tokenize_pairs(given, tiny_tokenizer(chat_template=template), max_length=100, date="2026-11-21")
+    assert text(pair.prompt) == "21 Nov 2026 Saturday:20<u>hi<a>"
+
+
 def test_a_chat_without_template_is_refused() -> None:
     with pytest.raises(UsageError, match="the tokenizer has no chat template, but the pairs are chat messages"):
         tokens([chat("hi", "yes", "no")], chat_template=None)
