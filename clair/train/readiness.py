@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import TrainerCallback
 
@@ -182,13 +181,8 @@ class Readiness:
                     "one, is gone; pass the evaluation data when the trainer is made, or resume with the cache of the "
                     "start"
                 )
-            with self._eval_mode():
-                known |= self._reference_logps(todo)
-            if self.args.should_save:
-                try:
-                    reference.store(folder, name, known)
-                except (OSError, SafetensorError) as error:
-                    logger.warning("the reference cache cannot be written to %s: %s", folder, error)
+            with self._eval_mode(), reference.Additions(folder if self.args.should_save else None, name) as additions:
+                known |= self._reference_logps(todo, additions)
         dataset.attach(known, name)
 
     @property
@@ -196,32 +190,38 @@ class Readiness:
         """The weights are still those given, or an adapter can be taken off them."""
         return hasattr(self.model, "disable_adapter") or (self._at_reference and not self.state.global_step)
 
-    def _reference_logps(self, pairs: Sequence[PairTokens]) -> dict[bytes, reference.Logps]:
-        """Log-probs of the listed tokens of each pair under the reference; the ranks share the work."""
-        mine = pairs[self.args.process_index :: self.args.world_size]
+    def _reference_logps(
+        self, pairs: Sequence[PairTokens], additions: reference.Additions
+    ) -> dict[bytes, reference.Logps]:
+        """Log-probs of the listed tokens of each pair under the reference, window by window."""
         model = self.accelerator.unwrap_model(self.model)
+        found: dict[bytes, reference.Logps] = {}
+        size = _REFERENCE_WINDOW * self.args.world_size
+        with model.disable_adapter() if hasattr(model, "disable_adapter") else contextlib.nullcontext():
+            for start in range(0, len(pairs), size):
+                window = self._window_logps(model, pairs[start : start + size])
+                additions.add(window)
+                found |= window
+                logger.info("reference log-probs: %d of %d pairs", len(found), len(pairs))
+        return found
+
+    def _window_logps(self, model: Any, pairs: Sequence[PairTokens]) -> dict[bytes, reference.Logps]:
+        """Of some pairs; the ranks share the work, and each gets all of it."""
+        mine = pairs[self.args.process_index :: self.args.world_size]
+        groups, rows = self.collator.groups(mine), self.collator.rows(mine)
+        # Agreed on before the first row: the ranks of a sharded model talk to each other within every one.
+        spare = self._most(len(rows)) - len(rows) if self.is_sharded else 0
         found: list[tuple[bytes, reference.Logps]] = []
-        windows = [mine[i : i + _REFERENCE_WINDOW] for i in range(0, len(mine), _REFERENCE_WINDOW)]
-        rows = sum(len(self.collator.groups(window)) for window in windows)
-        spare = self._most(rows) - rows if self.is_sharded else 0
-        done = 0
-        without_adapter = model.disable_adapter if hasattr(model, "disable_adapter") else contextlib.nullcontext
-        with without_adapter():
-            for window in windows:
-                for members, row in zip(self.collator.groups(window), self.collator.rows(window), strict=True):
-                    logps = model(row=row.to(self.args.device))["logps"].float().cpu().numpy()
-                    starts = (0, *row.bounds[:-1])
-                    values = [logps[a:b].copy() for a, b in zip(starts, row.bounds, strict=True)]
-                    found += zip((reference.pair_key(window[i]) for i in members), values, strict=True)
-                done += len(window)
-                logger.info("reference log-probs: %d of %d pairs", done, len(mine))
-            for _ in range(spare):
-                assert self._spare_row is not None
-                model(row=self._spare_row.to(self.args.device))
-        self.reference_rows += rows
-        if self.args.world_size > 1:
-            found = gather_object(found)
-        return dict(found)
+        for members, row in zip(groups, rows, strict=True):
+            logps = model(row=row.to(self.args.device))["logps"].float().cpu().numpy()
+            starts = (0, *row.bounds[:-1])
+            values = [logps[a:b].copy() for a, b in zip(starts, row.bounds, strict=True)]
+            found += zip((reference.pair_key(mine[i]) for i in members), values, strict=True)
+        for _ in range(spare):
+            assert self._spare_row is not None
+            model(row=self._spare_row.to(self.args.device))
+        self.reference_rows += len(rows)
+        return dict(gather_object(found) if self.args.world_size > 1 else found)
 
     def _check_start(self, row: Row, sums: Tensor) -> None:
         """Before any update policy and reference are one model; anything else means that their inputs differ."""

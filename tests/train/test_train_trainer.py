@@ -14,7 +14,7 @@ from tiny_models import chat_rows, tiny_model, tiny_tokenizer
 from transformers import PrinterCallback
 
 from clair.errors import ClairError, UsageError
-from clair.train import APOConfig, APOTrainer, probe
+from clair.train import APOConfig, APOTrainer, probe, readiness
 from clair.train.batching import Collator, Item, PairDataset, StepSampler
 from clair.train.layout import PairTokens
 from clair.train.reference import pair_key
@@ -116,6 +116,30 @@ def test_other_settings_need_no_reference_pass(tmp_path: Path) -> None:
     other = make_trainer(tmp_path, model=tiny_model(seed=9))
     other.get_ready()
     assert other.reference_rows == first.reference_rows
+
+
+def test_an_interrupted_reference_pass_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the sixth of ten windows: the next run computes the last five, and finds what one run would have."""
+    monkeypatch.setattr(readiness, "_REFERENCE_WINDOW", 4)
+    rows = chat_rows(40)
+    trainer = make_trainer(tmp_path, rows=rows)
+    original, sixth = trainer.collator.rows, trainer.train_dataset.pairs[20:24]
+
+    def interrupted(pairs: Any, *args: Any) -> Any:
+        if pairs == sixth:
+            raise KeyboardInterrupt
+        return original(pairs, *args)
+
+    trainer.collator.rows = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        trainer.get_ready()
+    again, undisturbed = make_trainer(tmp_path, rows=rows), make_trainer(tmp_path / "other", rows=rows)
+    again.get_ready()
+    undisturbed.get_ready()
+    assert (again.reference_rows, undisturbed.reference_rows) == (5, 10)
+    for i in range(40):
+        left, right = again.train_dataset[i], undisturbed.train_dataset[i]
+        assert left.reference.tolist() == right.reference.tolist()
 
 
 def test_a_wrong_reference_stops_the_first_step(tmp_path: Path) -> None:
