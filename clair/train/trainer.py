@@ -126,6 +126,7 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
         self.look_at_weights()
         if not self.is_sharded:
             self.get_ready()
+        self._meter = Meter()
         try:
             return super().train(*args, **kwargs)
         finally:
@@ -145,6 +146,7 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | None = None) -> Tensor:
         """Forward and backward over the rows of a micro-batch; returns its share of the step's mean loss."""
+        self._meter.run()
         model.train()
         batch = to_device(inputs, self.args.device)
         assert num_items_in_batch is not None
@@ -283,7 +285,9 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
                 f"the gradient is {float(grad_norm)} in step {self.state.global_step}; go on from the last "
                 "checkpoint with a lower learning rate, or train in float32 (--dtype float32)"
             )
+        self._meter.pause()
         super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
+        self._meter.run()
 
     def floating_point_ops(self, inputs: Any) -> float:
         """FLOPs of forward and backward over a batch, see `meters.Cost`."""

@@ -14,7 +14,7 @@ from tiny_models import chat_rows, tiny_model, tiny_tokenizer
 from transformers import PrinterCallback
 
 from clair.errors import ClairError, UsageError
-from clair.train import APOConfig, APOTrainer, probe, readiness
+from clair.train import APOConfig, APOTrainer, meters, probe, readiness
 from clair.train.batching import Collator, Item, PairDataset, StepSampler
 from clair.train.layout import PairTokens
 from clair.train.reference import pair_key
@@ -254,6 +254,32 @@ def test_evaluation_takes_rows_in_every_form(tmp_path: Path) -> None:
         assert trainer.predict(datasets.Dataset.from_list(rows)).metrics["test_logps/chosen"] == expected
     late = trainer.evaluate(chat_rows(2, seed=5))
     assert late["eval_loss"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_time_outside_of_training_does_not_slow_the_reported_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference pass and every evaluation take 1000 s more, on a clock that is doubled."""
+    now = [0.0]
+    monkeypatch.setattr(meters.time, "perf_counter", lambda: now[0])
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1}
+    trainer = make_trainer(tmp_path, more={"eval_dataset": chat_rows(2, seed=3)}, **evaluation)
+    slow, step = {n: getattr(trainer, n) for n in ("_reference_logps", "evaluation_loop")}, trainer.training_step
+
+    def taking(seconds: int, call: Any) -> Any:
+        def later(*args: Any, **kwargs: Any) -> Any:
+            result = call(*args, **kwargs)
+            now[0] += seconds
+            return result
+
+        return later
+
+    for name, method in slow.items():
+        setattr(trainer, name, taking(1000, method))
+    trainer.training_step = taking(2, step)
+    trainer.train()
+    for entry in steps(trainer):
+        assert 10 < entry["tokens_per_second/logical"] < 1000
 
 
 def test_only_evaluation_data_with_a_known_reference_is_taken_after_training(tmp_path: Path) -> None:
