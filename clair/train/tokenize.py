@@ -115,7 +115,9 @@ def _render(pair: TextPair, tokenizer: Any, date: str | None) -> tuple[str, str,
             "or set tokenizer.chat_template and save the model folder again"
         )
     prompt = list(pair.prompt)
-    shared = {"tokenize": False, "chat_template": _dated(tokenizer.get_chat_template(), date)}
+    tools = list(pair.tools) or None
+    template = _dated(tokenizer.get_chat_template(tools=tools), date)
+    shared = {"tokenize": False, "tools": tools, "chat_template": template}
     return (
         tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **shared),
         tokenizer.apply_chat_template([*prompt, pair.chosen], **shared),

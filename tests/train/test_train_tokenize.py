@@ -97,6 +97,18 @@ def test_a_template_prints_the_date_it_is_given() -> None:
     assert text(pair.prompt) == "21 Nov 2026 Saturday:20<u>hi<a>"
 
 
+def test_calls_and_tools_reach_the_template() -> None:
+    template = "{% for t in tools or [] %}{{ '[' + t['function']['name'] + ']' }}{% endfor %}" + CHAT_TEMPLATE.replace(
+        "m['content'] }}",
+        "m['content'] }}{% for c in m['tool_calls'] %}{{ '(' + c['function']['name'] + ')' }}{% endfor %}",
+    )
+    call, tool = {"function": {"name": "look"}}, {"type": "function", "function": {"name": "look"}}
+    pair = chat("hi", "", "no")._replace(tools=(tool,))
+    pair = pair._replace(chosen={**pair.chosen, "tool_calls": [call]})
+    (found,), _ = tokens([pair], chat_template=template)
+    assert [text(part) for part in found] == ["[look]<u>hi<a>", "(look)</s>", "no</s>"]
+
+
 def test_a_chat_without_template_is_refused() -> None:
     with pytest.raises(UsageError, match="the tokenizer has no chat template, but the pairs are chat messages"):
         tokens([chat("hi", "yes", "no")], chat_template=None)
