@@ -42,6 +42,27 @@ def test_a_template_without_an_end_gets_one() -> None:
     assert [text(part) for part in pair] == ["<u>hi<a>", "yes</s>", "no</s>"]
 
 
+def test_a_special_token_of_the_prompt_is_no_end_of_a_short_answer() -> None:
+    """One token long: the opening of the turn is the last but one."""
+    template = CHAT_TEMPLATE.replace("{{ eos_token }}", "")
+    (pair,), _ = tokens([chat("hi", "A", "B")], chat_template=template)
+    assert [text(part) for part in pair] == ["<u>hi<a>", "A</s>", "B</s>"]
+
+
+def test_a_row_that_cannot_be_rendered_is_named() -> None:
+    """Half of a surrogate pair, a template's own refusal, and one that trips over the messages; rows count from 0."""
+    good, half = chat("hi", "yes", "no"), chat("hi \ud83d", "yes", "no")
+    with pytest.raises(UsageError, match=r"row 1: its text holds '\\ud83d', half a character"):
+        tokens([good, half])
+    for said, message in (
+        ("raise_exception('no system turns')", "row 1: the chat template does not take it: no system turns"),
+        ("1 + m['content']", "row 1: the chat template does not take it: unsupported operand"),
+    ):
+        template = f"{{% for m in messages %}}{{% if m['content'] == 'x' %}}{{{{ {said} }}}}{{% endif %}}{{% endfor %}}"
+        with pytest.raises(UsageError, match=message):
+            tokens([good, chat("x", "yes", "no")], chat_template=template + CHAT_TEMPLATE)
+
+
 def test_a_line_break_after_the_end_of_turn_is_left_alone() -> None:
     template = CHAT_TEMPLATE.replace("{{ eos_token }}", "{{ eos_token }} ")
     (pair,), _ = tokens([chat("hi", "yes", "no")], chat_template=template)

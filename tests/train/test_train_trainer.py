@@ -14,7 +14,7 @@ from tiny_models import chat_rows, tiny_model, tiny_tokenizer
 from transformers import PrinterCallback
 
 from clair.errors import ClairError, UsageError
-from clair.train import APOConfig, APOTrainer, meters, probe, readiness
+from clair.train import APOConfig, APOTrainer, batching, meters, probe, readiness
 from clair.train.batching import Collator, Item, PairDataset, StepSampler
 from clair.train.layout import PairTokens
 from clair.train.reference import pair_key
@@ -377,6 +377,19 @@ def test_blanks_vanish_in_the_collator() -> None:
     assert batch["n_pairs"] == 1
     assert [row.reference.tolist() for row in batch["rows"]] == [[-1.0, -2.0]]
     assert Collator(tokens_per_row=10, backend="sdpa")([None])["rows"] == []
+
+
+def test_token_weights_are_worked_out_once_for_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs of two pairs, one of them given twice."""
+    compared = []
+    real = batching.token_weights
+    monkeypatch.setattr(batching, "token_weights", lambda *args: compared.append(args[0]) or real(*args))
+    pairs = [PairTokens((1,), (2, 3), (4, 3)), PairTokens((1,), (2, 3), (5, 3))]
+    collator = Collator(tokens_per_row=10, backend="sdpa", shared_weight=0.25)
+    for _ in range(2):
+        rows = collator.rows([*pairs, pairs[0]])
+        assert [weight for row in rows for weight in row.weights.tolist()] == [1, 0.25, 1, 0.25] * 3
+    assert compared == pairs
 
 
 def test_probe_pairs_keep_the_branch() -> None:
