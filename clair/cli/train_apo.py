@@ -50,6 +50,7 @@ def _print_config(context: click.Context, parameter: click.Parameter, name: str 
 @click.option("--sft-weight", type=float, help="weight of an added likelihood loss on chosen  [default: 0]")
 @click.option("--shared-weight", type=float, help="weight of tokens that both answers share  [default: 1]")
 @click.option("--max-length", type=int, help="longest pair side in tokens; longer ones are dropped  [default: 2048]")
+@click.option("--date", help="YYYY-MM-DD that a chat template prints, if it does  [default: of the run's start]")
 @click.option("--tokens-per-row", type=int, help="tokens through the model at once  [default: CPU 1024, GPU 16384]")
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), help="[default: auto]")
 @click.option("--gradient-checkpointing/--no-gradient-checkpointing", default=None,

@@ -7,6 +7,7 @@ sharding over ranks, accumulation and resuming are the Trainer's own.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
@@ -48,6 +49,7 @@ class PairDataset(Dataset[Item | None]):
         self.report = report
         self.baselines = _baselines(pairs) if with_baseline else None
         self._reference: Mapping[bytes, Logps] | None = None
+        self.reference_name: str | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -65,13 +67,10 @@ class PairDataset(Dataset[Item | None]):
         """Everything whose reference log-probs are needed."""
         return [*self.pairs, *(self.baselines or ())]
 
-    def attach(self, reference: Mapping[bytes, Logps]) -> None:
-        """Use these log-probs; they must cover `scored_pairs()`."""
+    def attach(self, reference: Mapping[bytes, Logps], name: str) -> None:
+        """Use these log-probs, of the reference model `name` (`model_key`); they must cover `scored_pairs()`."""
         self._reference = reference
-
-    @property
-    def has_reference(self) -> bool:
-        return self._reference is not None
+        self.reference_name = name
 
     def tokens(self) -> tuple[int, int]:
         """(tokens of all sequences apart, tokens with prompts and common prefixes shared)."""
@@ -118,6 +117,7 @@ class Collator:
         self.tokens_per_row = tokens_per_row
         self.backend = backend
         self.shared_weight = shared_weight
+        self._weights: dict[bytes, array[float]] = {}
 
     def __call__(self, items: Sequence[Item | None]) -> Batch:
         present = [item for item in items if item is not None]
@@ -134,12 +134,19 @@ class Collator:
             known: list[Any] = [] if reference is None else [reference[i] for i in members if reference[i] is not None]
             extra: dict[str, Any] = {"reference": known if len(known) == len(members) else None}
             if self.shared_weight != 1.0:
-                extra["weights"] = [token_weights(pair, self.shared_weight) for pair in chosen]
+                extra["weights"] = [self._weights_of(pair) for pair in chosen]
             if self.backend == "padded":
                 rows.append(padded_row(chosen[0], **extra))
             else:
                 rows.append(shared_row(chosen, **extra))
         return rows
+
+    def _weights_of(self, pair: PairTokens) -> array[float]:
+        """Worked out once for each pair: comparing two long answers takes a large part of a second."""
+        key = pair_key(pair)
+        if key not in self._weights:
+            self._weights[key] = array("f", token_weights(pair, self.shared_weight))
+        return self._weights[key]
 
     def groups(self, pairs: Sequence[PairTokens]) -> list[list[int]]:
         """Which pairs share a row, as indices."""

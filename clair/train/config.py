@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,9 @@ class APOConfig(TrainingArguments):  # type: ignore[misc]
     tokens_per_row: int | None = field(
         default=None, metadata={"help": "Tokens through the model at once; by default 1,024 on CPU, 16,384 on GPU."}
     )
+    date: str | None = field(
+        default=None, metadata={"help": "Date (YYYY-MM-DD) that a chat template prints; by default today's."}
+    )
     reference_cache: str | None = field(default=None, metadata={"help": "Folder for reference log-probs."})
     layout: str = field(
         default="auto", metadata={"help": "auto, sdpa, varlen, or padded (nothing shared, for comparison)."}
@@ -61,6 +65,7 @@ class APOConfig(TrainingArguments):  # type: ignore[misc]
             raise UsageError(f"shared_weight must lie between 0 and 1, got {self.shared_weight!r}")
         if self.max_length < 2:
             raise UsageError(f"max_length must be at least 2 tokens, got {self.max_length!r}")
+        self.date = None if self.date is None else _day(self.date)
         self.remove_unused_columns = False
         check_settings(self)
 
@@ -68,3 +73,10 @@ class APOConfig(TrainingArguments):  # type: ignore[misc]
         """The loss these settings ask for. Raises UsageError."""
         settings = {"objective": self.objective, "beta": self.beta, "sft_weight": self.sft_weight}
         return PairLoss(**{**settings, **changes})
+
+
+def _day(text: str) -> str:
+    try:
+        return datetime.date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise UsageError(f"date must be a day as YYYY-MM-DD, got {text!r}") from error

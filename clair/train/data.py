@@ -7,6 +7,9 @@ Three layouts of a row are understood, told apart by their types:
     implicit    no `prompt`: `chosen` and `rejected` are whole conversations (or strings) that begin alike
     clair_32k   `prompt` a string, `chosen` and `rejected` whole conversations, as in ContextualAI's releases
 
+Messages reach the chat template whole (`tool_calls`, `name`, `reasoning_content`), less what is None, as tables fill up
+with it; and so does a row's column `tools`, a list of function schemas or the same as JSON text.
+
 Everything raised here is a UsageError that names the row.
 """
 
@@ -18,17 +21,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clair.errors import UsageError
-from clair.records import Message
 
 COLUMNS = ("prompt", "chosen", "rejected")
+Turn = Mapping[str, Any]
+"""A message of any keys beside `role`."""
 
 
 class TextPair(NamedTuple):
     """One pair before tokenizing. With messages, `chosen` and `rejected` hold one assistant turn; else plain text."""
 
-    prompt: tuple[Message, ...] | str
-    chosen: Message | str
-    rejected: Message | str
+    prompt: tuple[Turn, ...] | str
+    chosen: Turn | str
+    rejected: Turn | str
+    tools: tuple[Turn, ...] = ()
 
 
 def read_pairs(source: str) -> list[TextPair]:
@@ -60,6 +65,13 @@ def text_pair(row: Mapping[str, Any], where: str = "row") -> TextPair:
     for name in ("chosen", "rejected"):
         if row.get(name) is None:
             raise UsageError(f"{where}: no column {name!r}; it has {', '.join(sorted(row)) or 'no columns'}")
+    pair, tools = _pair(row, where), _tools(row.get("tools"), where)
+    if tools and isinstance(pair.prompt, str):
+        raise UsageError(f"{where}: tools belong to a chat, and the row is plain text; give its prompt as messages")
+    return pair._replace(tools=tools)
+
+
+def _pair(row: Mapping[str, Any], where: str) -> TextPair:
     prompt, chosen, rejected = (row.get(name) for name in COLUMNS)
     if isinstance(chosen, str) and isinstance(rejected, str):
         return _plain(prompt, chosen, rejected, where)
@@ -68,8 +80,8 @@ def text_pair(row: Mapping[str, Any], where: str = "row") -> TextPair:
         turns = _messages(prompt, "prompt", where)
         return TextPair(turns, _only(chosen, "chosen", where), _only(rejected, "rejected", where))
     if isinstance(prompt, str) and len(chosen) == len(rejected) == 1:
-        turns = (Message(role="user", content=prompt),)
-        return TextPair(turns, _only(chosen, "chosen", where), _only(rejected, "rejected", where))
+        asked = {"role": "user", "content": prompt}
+        return TextPair((asked,), _only(chosen, "chosen", where), _only(rejected, "rejected", where))
     if chosen[:-1] != rejected[:-1] or len(chosen) < 2:
         raise UsageError(f"{where}: chosen and rejected must be the same conversation up to their last turn")
     return TextPair(chosen[:-1], _only(chosen[-1:], "chosen", where), _only(rejected[-1:], "rejected", where))
@@ -80,8 +92,8 @@ def _plain(prompt: Any, chosen: str, rejected: str, where: str) -> TextPair:
         return TextPair(prompt, chosen, rejected)
     if prompt:
         turns = _messages(prompt, "prompt", where)
-        answers = (Message(role="assistant", content=text) for text in (chosen, rejected))
-        return TextPair(turns, *answers)
+        good, bad = ({"role": "assistant", "content": text} for text in (chosen, rejected))
+        return TextPair(turns, good, bad)
     same = next(
         (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected))
     )
@@ -91,17 +103,38 @@ def _plain(prompt: Any, chosen: str, rejected: str, where: str) -> TextPair:
     return TextPair(chosen[:cut], chosen[cut:], rejected[cut:])
 
 
-def _messages(value: Any, column: str, where: str) -> tuple[Message, ...]:
+def _messages(value: Any, column: str, where: str) -> tuple[Turn, ...]:
     turns = [value] if isinstance(value, Mapping) else value
     if not isinstance(turns, Sequence) or isinstance(turns, str) or not turns:
         raise UsageError(f"{where}: {column} must be text or a list of messages, got {type(value).__name__}")
     for turn in turns:
-        if not (isinstance(turn, Mapping) and "role" in turn and isinstance(turn.get("content"), str)):
+        if not (isinstance(turn, Mapping) and "role" in turn and _has_content(turn)):
             raise UsageError(f"{where}: {column} holds {turn!r:.80}, expected a message with role and content")
-    return tuple(Message(role=turn["role"], content=turn["content"]) for turn in turns)
+    return tuple(_without_none(turn) for turn in turns)
 
 
-def _only(turns: tuple[Message, ...], column: str, where: str) -> Message:
+def _has_content(turn: Turn) -> bool:
+    content = turn.get("content")
+    return isinstance(content, str) or (content is None and bool(turn.get("tool_calls")))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(part) for key, part in value.items() if part is not None}
+    return [_without_none(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _tools(value: Any, where: str) -> tuple[Turn, ...]:
+    try:
+        tools = json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise UsageError(f"{where}: tools is text and not JSON: {error}") from error
+    if not isinstance(tools or [], Sequence) or not all(isinstance(tool, Mapping) for tool in tools or []):
+        raise UsageError(f"{where}: tools must be a list of function schemas, got {value!r:.80}")
+    return tuple(_without_none(tool) for tool in tools or [])
+
+
+def _only(turns: tuple[Turn, ...], column: str, where: str) -> Turn:
     if len(turns) != 1 or turns[0]["role"] != "assistant":
         roles = ", ".join(turn["role"] for turn in turns)
         raise UsageError(f"{where}: {column} must be one assistant message, got {roles}")
@@ -123,7 +156,7 @@ def _parquet(files: list[Path]) -> Iterator[dict[str, Any]]:
     for file in files:
         try:
             names = pq.read_schema(file).names
-            yield from pq.read_table(file, columns=[c for c in COLUMNS if c in names] or None).to_pylist()
+            yield from pq.read_table(file, columns=[c for c in (*COLUMNS, "tools") if c in names] or None).to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise UsageError(f"{str(file)!r} cannot be read as Parquet: {error}") from error
 

@@ -4,7 +4,8 @@ rewards/chosen, rewards/rejected, rewards/margins, rewards/accuracies, logps/cho
 pairs, over all ranks and rows since the last report. Beside them: tokens per second as if every sequence had been
 computed alone (`tokens_per_second/logical`) and as really computed (`.../computed`), `share_ratio` (tokens of all
 sequences apart by tokens of the rows), `fill_ratio` (share of the computed tokens that is no padding),
-`peak_memory_mb`, and `mfu` on a known GPU.
+`peak_memory_mb`, and `mfu` on a known GPU. Time counts while the model is trained, data loading and updates included;
+the reference pass, evaluations and saving are left out.
 """
 
 from __future__ import annotations
@@ -48,10 +49,15 @@ class Cost(NamedTuple):
         """6 per weight and token (2 forward, 4 backward); 4 for a frozen weight (arXiv 2001.08361, section 2.1)."""
         head = model.get_output_embeddings().weight
         embedding = model.get_input_embeddings().weight
-        body = [p for p in model.parameters() if p is not head and p is not embedding]
+        active = _active_share(model.config)
+        body = [
+            _flops(p) * (active if ".experts." in name else 1.0)
+            for name, p in model.named_parameters()
+            if p is not head and p is not embedding
+        ]
         peak = peak_flops(device)
         return cls(
-            backbone=float(sum(_flops(p) for p in body)),
+            backbone=float(sum(body)),
             head=float(_flops(head)),
             peak_flops=None if peak is None else peak * devices,
         )
@@ -61,13 +67,45 @@ def _flops(parameter: Tensor) -> int:
     return (6 if parameter.requires_grad else 4) * parameter.numel()
 
 
+_EXPERTS_PER_TOKEN = ("num_experts_per_tok", "top_k_experts", "moe_k", "moe_topk")
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+
+
+def _active_share(config: Any) -> float:
+    """Share of a mixture's experts that a token goes through, under the names that configs use; 1 if it has none."""
+    text = config.get_text_config()
+    per_token, experts = (
+        next((n for n in (getattr(text, name, None) for name in names) if isinstance(n, int) and n), 1)
+        for names in (_EXPERTS_PER_TOKEN, _EXPERTS)
+    )
+    return min(1.0, per_token / experts)
+
+
 class Meter:
-    """Sums over rows since the last report. The tensors stay on their device until then."""
+    """Sums over rows since the last report, and the time between `run` and `pause`.
+
+    The tensors stay on their device until the report.
+    """
 
     def __init__(self) -> None:
         self.sums: Tensor | None = None
         self.logical = self.computed = self.real = self.listed = 0
-        self.started = time.perf_counter()
+        self.seconds = 0.0
+        self._since: float | None = None
+
+    def run(self) -> None:
+        """Count the time from here on."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def pause(self) -> None:
+        """Count no time until `run`. Waits for what was given to a GPU."""
+        if self._since is None:
+            return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds += time.perf_counter() - self._since
+        self._since = None
 
     def add(self, row: Row, sums: Tensor, losses: Tensor, beta: float) -> None:
         """Count one row. sums [2 n] as `logps.prepare` returns them."""
@@ -92,8 +130,9 @@ class Meter:
         """
         mine = torch.zeros(len(_PAIR_SUMS) + 2, device=device) if self.sums is None else self.sums
         counts = torch.tensor([self.logical, self.computed, self.real, self.listed], dtype=torch.float64)
-        total = reduce(torch.cat([mine.double().cpu(), counts]).to(device)).tolist()
-        seconds = time.perf_counter() - self.started
+        total = reduce(torch.cat([mine.cpu().double(), counts]).to(sum_dtype(device)).to(device)).tolist()
+        self.pause()
+        seconds = self.seconds
         self.__init__()  # type: ignore[misc]
         pairs = total[len(_PAIR_SUMS) + 1]
         if not pairs:
@@ -111,6 +150,11 @@ class Meter:
                 work = cost.backbone * computed + cost.head * listed
                 report["mfu"] = work / seconds / cost.peak_flops
         return report
+
+
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """What sums over ranks are kept in: float64, which MPS does not have."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def peak_memory_mb(device: torch.device) -> float:

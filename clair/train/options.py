@@ -50,6 +50,8 @@ class TrainOptions:
     shared_weight: float = 1.0
     """Weight of the tokens that chosen and rejected have in common; 0 counts only the tokens that differ."""
 
+    date: str | None = None
+    """Date (YYYY-MM-DD) that a chat template prints, if it prints one. None: today's, or that of the run resumed."""
     max_length: int = 2048
     """Longest prompt plus completion, in tokens. Longer pairs are dropped and counted, never cut."""
     tokens_per_row: int | None = None

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import TrainerCallback
 
@@ -30,11 +29,20 @@ from clair.train.load import first_line
 from clair.train.logps import prepare
 
 logger = logging.getLogger(__name__)
+_Found = TypeVar("_Found")
 
 START_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.02, torch.float16: 0.01}
 """Largest difference of a completion's mean log-prob per token between policy and reference before training."""
 _REFERENCE_WINDOW = 512
-_Found = TypeVar("_Found")
+
+
+def from_first(args: Any, compute: Callable[[], _Found]) -> _Found:
+    """What `compute` gives in the first process, in every process of these `TrainingArguments`."""
+    found: list[Any] = [compute() if args.process_index == 0 else None]
+    if args.world_size > 1:
+        broadcast_object_list(found)
+    value: _Found = found[0]
+    return value
 
 
 class Readiness:
@@ -53,6 +61,7 @@ class Readiness:
     _spare_row: Row | None = None
     _ready = False
     _weights: str | None = None
+    _reference = ""
     _at_reference = False
     _has_new_adapter = False
 
@@ -72,34 +81,26 @@ class Readiness:
         if self._weights is None:
             model = self.model
             adapters = [p for n, p in model.named_parameters() if "lora_B" in n]
-            found = self._from_first(
-                lambda: (reference.weights_key(self.causal_model), not any(bool(p.any()) for p in adapters))
+            found = from_first(
+                self.args, lambda: (reference.weights_key(self.causal_model), not any(bool(p.any()) for p in adapters))
             )
             self._weights, self._at_reference = found[0], found[1] or self._has_new_adapter
 
     def get_ready(self) -> None:
-        """Choose and check the layout and attach the reference log-probs; once. The weights are those given."""
-        if self._ready:
-            return
-        self.look_at_weights()
-        with self._eval_mode():
-            self._choose_layout()
+        """Choose and check the layout, once, and attach the reference log-probs. The weights are those given."""
+        if not self._ready:
+            self.look_at_weights()
+            with self._eval_mode():
+                self._choose_layout()
             shortest = min(self.train_dataset.pairs, key=lambda pair: pair.tree_length)
             nothing = np.zeros(shortest.listed_length, dtype=np.float32)
             self._spare_row = self.collator.rows([shortest], [nothing])[0]
-            for data in (self.train_dataset, self.eval_dataset):
-                for dataset in data.values() if isinstance(data, dict) else [data]:
-                    if dataset is not None and not dataset.has_reference:
-                        self._attach_reference(dataset)
-        self._ready = True
-
-    def _from_first(self, compute: Callable[[], _Found]) -> _Found:
-        """What `compute` gives in the first process, in every process."""
-        found: list[Any] = [compute() if self.args.process_index == 0 else None]
-        if self.args.world_size > 1:
-            broadcast_object_list(found)
-        value: _Found = found[0]
-        return value
+            self._reference = self._reference_name()
+            self._ready = True
+        for data in (self.train_dataset, self.eval_dataset):
+            for dataset in data.values() if isinstance(data, dict) else [data]:
+                if dataset is not None:
+                    self.attach_reference(dataset)
 
     def _most(self, count: int) -> int:
         """The largest `count` of all processes."""
@@ -175,62 +176,70 @@ class Readiness:
             return math.inf, error
         return gap, None
 
-    def _attach_reference(self, dataset: PairDataset) -> None:
-        folder = Path(self.args.reference_cache) if self.args.reference_cache else reference.default_folder()
+    def _reference_name(self) -> str:
         assert self._weights is not None
         sharded = " sharded" if self.is_sharded and self._dtype != torch.float32 else ""
         numerics = f"{self.collator.backend} {self._dtype} {self.args.device.type}{sharded}"
-        name = reference.model_key(self._weights, numerics=numerics)
+        return reference.model_key(self._weights, numerics=numerics)
+
+    def attach_reference(self, dataset: PairDataset) -> None:
+        """Give `dataset` the log-probs of this trainer's reference, unless it has them. Raises UsageError."""
+        name = self._reference
+        if dataset.reference_name == name:
+            return
+        folder = Path(self.args.reference_cache) if self.args.reference_cache else reference.default_folder()
         pairs = dataset.scored_pairs()
-        known = self._from_first(lambda: reference.load(folder, name))
+        known = from_first(self.args, lambda: reference.load(folder, name))
         todo = reference.missing(pairs, known)
         logger.info("reference log-probs: %d of %d pairs are cached", len(pairs) - len(todo), len(pairs))
         if todo:
-            if self.is_sharded and self.state.global_step and not hasattr(self.model, "disable_adapter"):
-                raise ClairError(
-                    f"the reference log-probs of {len(todo)} pairs are not in {folder}, and a sharded run cannot "
-                    "compute them after its checkpoint is loaded; give the cache of its start, or a new folder"
+            if not self._has_reference_model:
+                raise UsageError(
+                    f"the reference log-probs of {len(todo)} pairs are not in {folder}, and their model, the untrained "
+                    "one, is gone; pass the evaluation data when the trainer is made, or resume with the cache of the "
+                    "start"
                 )
-            known |= self._reference_logps(todo)
-            if self.args.should_save:
-                try:
-                    reference.store(folder, name, known)
-                except (OSError, SafetensorError) as error:
-                    logger.warning("the reference cache cannot be written to %s: %s", folder, error)
-        dataset.attach(known)
+            with self._eval_mode(), reference.Additions(folder if self.args.should_save else None, name) as additions:
+                known |= self._reference_logps(todo, additions)
+        dataset.attach(known, name)
 
-    def _reference_logps(self, pairs: Sequence[PairTokens]) -> dict[bytes, reference.Logps]:
-        """Log-probs of the listed tokens of each pair under the reference; the ranks share the work."""
-        mine = pairs[self.args.process_index :: self.args.world_size]
+    @property
+    def _has_reference_model(self) -> bool:
+        """The weights are still those given, or an adapter can be taken off them."""
+        return hasattr(self.model, "disable_adapter") or (self._at_reference and not self.state.global_step)
+
+    def _reference_logps(
+        self, pairs: Sequence[PairTokens], additions: reference.Additions
+    ) -> dict[bytes, reference.Logps]:
+        """Log-probs of the listed tokens of each pair under the reference, window by window."""
         model = self.accelerator.unwrap_model(self.model)
-        found: list[tuple[bytes, reference.Logps]] = []
-        windows = [mine[i : i + _REFERENCE_WINDOW] for i in range(0, len(mine), _REFERENCE_WINDOW)]
-        rows = sum(len(self.collator.groups(window)) for window in windows)
-        spare = self._most(rows) - rows if self.is_sharded else 0
-        done = 0
-        without_adapter = model.disable_adapter if hasattr(model, "disable_adapter") else contextlib.nullcontext
-        with without_adapter():
-            for window in windows:
-                for members, row in zip(self.collator.groups(window), self.collator.rows(window), strict=True):
-                    logps = model(row=row.to(self.args.device))["logps"].float().cpu().numpy()
-                    starts = (0, *row.bounds[:-1])
-                    values = [logps[a:b].copy() for a, b in zip(starts, row.bounds, strict=True)]
-                    found += zip((reference.pair_key(window[i]) for i in members), values, strict=True)
-                done += len(window)
-                logger.info("reference log-probs: %d of %d pairs", done, len(mine))
-            for _ in range(spare):
-                assert self._spare_row is not None
-                model(row=self._spare_row.to(self.args.device))
-        self.reference_rows += rows
-        if self.args.world_size > 1:
-            found = gather_object(found)
-        return dict(found)
+        found: dict[bytes, reference.Logps] = {}
+        size = _REFERENCE_WINDOW * self.args.world_size
+        with model.disable_adapter() if hasattr(model, "disable_adapter") else contextlib.nullcontext():
+            for start in range(0, len(pairs), size):
+                window = self._window_logps(model, pairs[start : start + size])
+                additions.add(window)
+                found |= window
+                logger.info("reference log-probs: %d of %d pairs", len(found), len(pairs))
+        return found
 
-    def _attach_late(self, dataset: PairDataset) -> None:
-        if self.state.global_step and not hasattr(self.model, "disable_adapter"):
-            raise UsageError("pass the evaluation data when the trainer is made: its reference is the untrained model")
-        with self._eval_mode():
-            self._attach_reference(dataset)
+    def _window_logps(self, model: Any, pairs: Sequence[PairTokens]) -> dict[bytes, reference.Logps]:
+        """Of some pairs; the ranks share the work, and each gets all of it."""
+        mine = pairs[self.args.process_index :: self.args.world_size]
+        groups, rows = self.collator.groups(mine), self.collator.rows(mine)
+        # Agreed on before the first row: the ranks of a sharded model talk to each other within every one.
+        spare = self._most(len(rows)) - len(rows) if self.is_sharded else 0
+        found: list[tuple[bytes, reference.Logps]] = []
+        for members, row in zip(groups, rows, strict=True):
+            logps = model(row=row.to(self.args.device))["logps"].float().cpu().numpy()
+            starts = (0, *row.bounds[:-1])
+            values = [logps[a:b].copy() for a, b in zip(starts, row.bounds, strict=True)]
+            found += zip((reference.pair_key(mine[i]) for i in members), values, strict=True)
+        for _ in range(spare):
+            assert self._spare_row is not None
+            model(row=self._spare_row.to(self.args.device))
+        self.reference_rows += len(rows)
+        return dict(gather_object(found) if self.args.world_size > 1 else found)
 
     def _check_start(self, row: Row, sums: Tensor) -> None:
         """Before any update policy and reference are one model; anything else means that their inputs differ."""

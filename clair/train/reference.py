@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,10 +85,14 @@ def load(folder: Path, name: str) -> dict[bytes, Logps]:
 
 
 def store(folder: Path, name: str, logps: Mapping[bytes, Logps]) -> Path:
-    """Write all of `logps` under `name`: to a temporary file first, then renamed. Raises OSError."""
+    """Add `logps` to what is stored under `name`, of which nothing changes: another run may have added to it.
+
+    Written to a temporary file first, then renamed. Raises OSError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     temporary = folder / f".{name}.{os.getpid()}.tmp"
+    logps = {**logps, **load(folder, name)}
     values = list(logps.values())
     try:
         save_file(
@@ -102,6 +107,43 @@ def store(folder: Path, name: str, logps: Mapping[bytes, Logps]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+class Additions:
+    """Log-probs on their way into the cache: stored about each minute, and when the `with` block is left in any way.
+
+    A file that cannot be written is a warning. Without `folder` nothing is stored.
+    """
+
+    def __init__(self, folder: Path | None, name: str, *, every_s: float = 60) -> None:
+        self.folder = folder
+        self.name = name
+        self.every_s = every_s
+        self._fresh: dict[bytes, Logps] = {}
+        self._due = time.monotonic() + every_s
+
+    def __enter__(self) -> Additions:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._store()
+
+    def add(self, logps: Mapping[bytes, Logps]) -> None:
+        self._fresh |= logps
+        if time.monotonic() >= self._due:
+            self._store()
+
+    def _store(self) -> None:
+        if self.folder is None or not self._fresh:
+            return
+        began = time.monotonic()
+        try:
+            store(self.folder, self.name, self._fresh)
+            self._fresh = {}
+        except (OSError, SafetensorError) as error:
+            logger.warning("the reference cache cannot be written to %s: %s", self.folder, error)
+        # A large file is written less often, so that writing never takes more than a tenth of the time.
+        self._due = time.monotonic() + max(self.every_s, 10 * (time.monotonic() - began))
 
 
 def missing(pairs: Sequence[PairTokens], known: Mapping[bytes, Logps]) -> list[PairTokens]:

@@ -21,6 +21,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from clair.train.data import read_pairs
 from clair.train.load import computes_in_bfloat16, load_model, load_tokenizer, lora_config, safe_model
 from clair.train.meters import MetricsFile, peak_memory_mb
 from clair.train.options import TrainOptions
+from clair.train.readiness import from_first
 from clair.train.reference import pair_key
 from clair.train.tokenize import TokenReport, tokenize_pairs
 from clair.train.trainer import APOTrainer
@@ -78,13 +80,15 @@ def train(options: TrainOptions) -> TrainResult:
         _check_output(options)
         _check_trackers(options)
     tokenizer = load_tokenizer(options.model)
-    data = _dataset(options.data, tokenizer, options)
-    eval_data = None if options.eval_data is None else _dataset(options.eval_data, tokenizer, options)
-    settings = _settings(options, data)
+    with _refusals():
+        args = arguments(options, on_gpu=on_gpu)
+    args.date = args.date or from_first(args, lambda: _date(options))
+    data = _dataset(options.data, tokenizer, args)
+    eval_data = None if options.eval_data is None else _dataset(options.eval_data, tokenizer, args)
+    args.warmup_steps = _warmup_steps(options, len(data))
+    settings = _settings(options, args, data)
     if is_first and options.resume:
         _check_same(output, settings)
-    with _refusals():
-        args = arguments(options, n_pairs=len(data), on_gpu=on_gpu)
     sharding.announce(args)
     model = load_model(options, on_gpu=on_gpu)
     if is_first:
@@ -110,15 +114,14 @@ def train(options: TrainOptions) -> TrainResult:
     return result
 
 
-def arguments(options: TrainOptions, *, n_pairs: int, on_gpu: bool) -> APOConfig:
-    """The Trainer's settings for these options. Raises UsageError."""
+def arguments(options: TrainOptions, *, on_gpu: bool) -> APOConfig:
+    """The Trainer's settings for these options, except the warm-up, which takes the data. Raises UsageError."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if options.pairs_per_step < 1 or options.pairs_per_step % world:
         raise UsageError(f"--pairs-per-step {options.pairs_per_step} does not divide evenly over {world} processes")
     if options.epochs <= 0:
         raise UsageError(f"--epochs must be positive, got {options.epochs}")
     per_device = options.pairs_per_step // world
-    steps = math.ceil(math.ceil(n_pairs / options.pairs_per_step) * options.epochs)
     checkpointing: dict[str, Any] = {CHECKPOINTING: options.gradient_checkpointing}
     default_rate = 1e-5 if options.lora_rank else 1e-6
     return APOConfig(
@@ -128,6 +131,7 @@ def arguments(options: TrainOptions, *, n_pairs: int, on_gpu: bool) -> APOConfig
         sft_weight=options.sft_weight,
         shared_weight=options.shared_weight,
         max_length=options.max_length,
+        date=options.date,
         tokens_per_row=options.tokens_per_row,
         reference_cache=None if options.reference_cache is None else str(options.reference_cache),
         learning_rate=default_rate if options.learning_rate is None else options.learning_rate,
@@ -135,7 +139,6 @@ def arguments(options: TrainOptions, *, n_pairs: int, on_gpu: bool) -> APOConfig
         per_device_train_batch_size=per_device,
         per_device_eval_batch_size=per_device,
         lr_scheduler_type="linear",
-        warmup_steps=round(options.warmup * steps),
         max_grad_norm=options.max_grad_norm,
         weight_decay=options.weight_decay,
         bf16=computes_in_bfloat16(options, on_gpu=on_gpu),
@@ -157,6 +160,10 @@ def arguments(options: TrainOptions, *, n_pairs: int, on_gpu: bool) -> APOConfig
         dataloader_pin_memory=False,
         **sharding.settings(options.sharding),
     )
+
+
+def _warmup_steps(options: TrainOptions, n_pairs: int) -> int:
+    return round(options.warmup * math.ceil(math.ceil(n_pairs / options.pairs_per_step) * options.epochs))
 
 
 def newest_checkpoint(folder: Path) -> str | None:
@@ -191,9 +198,16 @@ class Narrator(TrainerCallback):  # type: ignore[misc]
             )  # fmt: skip
 
 
-def _dataset(source: str, tokenizer: Any, options: TrainOptions) -> PairDataset:
-    pairs, report = tokenize_pairs(read_pairs(source), tokenizer, max_length=options.max_length)
-    data = PairDataset(pairs, report, with_baseline=options.objective == "kto")
+def _date(options: TrainOptions) -> str:
+    """That of the run to resume, else today."""
+    path = options.output / "train.json"
+    stored = json.loads(path.read_text(encoding="utf-8")) if options.resume and path.exists() else {}
+    return str(stored.get("date") or date.today().isoformat())
+
+
+def _dataset(source: str, tokenizer: Any, args: APOConfig) -> PairDataset:
+    pairs, report = tokenize_pairs(read_pairs(source), tokenizer, max_length=args.max_length, date=args.date)
+    data = PairDataset(pairs, report, with_baseline=args.objective == "kto")
     apart, shared = data.tokens()
     logger.info("%s: %d pairs, %d tokens, %.2f times fewer when shared", source, len(data), apart, apart / shared)
     return data
@@ -218,11 +232,11 @@ def _check_trackers(options: TrainOptions) -> None:
         raise UsageError(f"--report-to {' '.join(options.report_to)}: {error}") from error
 
 
-def _settings(options: TrainOptions, data: PairDataset) -> dict[str, Any]:
+def _settings(options: TrainOptions, args: APOConfig, data: PairDataset) -> dict[str, Any]:
     """Everything that decides what is learned, as JSON values."""
     digest = hashlib.sha256(b"".join(pair_key(pair) for pair in data.pairs)).hexdigest()
     chosen = {k: v for k, v in asdict(options).items() if k not in _FREE_TO_CHANGE}
-    return {**chosen, "sharding": sharding.kind(options.sharding), "data_sha256": digest}
+    return {**chosen, "date": args.date, "sharding": sharding.kind(options.sharding), "data_sha256": digest}
 
 
 def _check_same(output: Path, settings: dict[str, Any]) -> None:

@@ -10,11 +10,16 @@ are too long, empty or the same in tokens are dropped and counted; nothing is ev
 from __future__ import annotations
 
 import logging
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import Any
+
+from jinja2 import TemplateError
 
 from clair.errors import UsageError
 from clair.train.data import TextPair
@@ -27,6 +32,7 @@ MERGED_TOKENS = 4
 RERENDERED_SHARE = 0.01
 """Largest share of pairs whose prompt may change by more than that."""
 _BATCH = 1000
+_DATE_PART = re.compile("%[-#]?[aAbBcdDeFgGhHIjklmMpPrRSTuUVwWxXyYzZ]")
 
 
 @dataclass
@@ -44,13 +50,16 @@ class TokenReport:
 
 
 def tokenize_pairs(
-    pairs: Sequence[TextPair], tokenizer: Any, *, max_length: int
+    pairs: Sequence[TextPair], tokenizer: Any, *, max_length: int, date: str | None = None
 ) -> tuple[list[PairTokens], TokenReport]:
-    """Token pairs of at most `max_length` tokens of prompt plus completion, and the counts. Raises UsageError."""
+    """Token pairs of at most `max_length` tokens of prompt plus completion, and the counts. Raises UsageError.
+
+    A template that prints the date prints `date` (YYYY-MM-DD), so that the pairs are the same on another day.
+    """
     report = TokenReport(given=len(pairs))
     kept: list[PairTokens] = []
     for start in range(0, len(pairs), _BATCH):
-        for tokens in _tokenize(pairs[start : start + _BATCH], tokenizer, report):
+        for tokens in _tokenize(pairs[start : start + _BATCH], tokenizer, date, report, first=start):
             if not tokens.prompt or not tokens.chosen or not tokens.rejected:
                 report.empty += 1
             elif tokens.chosen == tokens.rejected:
@@ -89,17 +98,34 @@ def _judge(report: TokenReport, max_length: int) -> None:
         )  # fmt: skip
 
 
-def _tokenize(pairs: Sequence[TextPair], tokenizer: Any, report: TokenReport) -> Iterable[PairTokens]:
-    rendered = [_render(pair, tokenizer) for pair in pairs]
+def _tokenize(
+    pairs: Sequence[TextPair], tokenizer: Any, date: str | None, report: TokenReport, *, first: int
+) -> Iterable[PairTokens]:
+    rendered = [_rendered(pair, tokenizer, date, row) for row, pair in enumerate(pairs, first)]
     is_chat = [not isinstance(pair.prompt, str) for pair in pairs]
     ids = iter(_ids(tokenizer, rendered, is_chat))
     for chat in is_chat:
         prompt, chosen, rejected = next(ids), next(ids), next(ids)
-        chosen, rejected = _ended(chosen, tokenizer, chat), _ended(rejected, tokenizer, chat)
-        yield _split(prompt, chosen, rejected, tokenizer, report)
+        at = min(common_prefix(prompt, chosen), common_prefix(prompt, rejected))
+        _count_border(prompt, chosen, at, tokenizer, report)
+        good, bad = (array("i", _ended(ids[at:], tokenizer, chat)) for ids in (chosen, rejected))
+        yield PairTokens(array("i", prompt[:at]), good, bad)
 
 
-def _render(pair: TextPair, tokenizer: Any) -> tuple[str, str, str]:
+def _rendered(pair: TextPair, tokenizer: Any, date: str | None, row: int) -> tuple[str, str, str]:
+    try:
+        texts = _render(pair, tokenizer, date)
+        for text in texts:
+            text.encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise UsageError(f"row {row}: its text holds {half!r}, half a character; mend or leave out the row") from error
+    except (TemplateError, TypeError, ValueError) as error:
+        raise UsageError(f"row {row}: the chat template does not take it: {error}") from error
+    return texts
+
+
+def _render(pair: TextPair, tokenizer: Any, date: str | None) -> tuple[str, str, str]:
     if isinstance(pair.prompt, str):
         return pair.prompt, f"{pair.prompt}{pair.chosen}", f"{pair.prompt}{pair.rejected}"
     if not getattr(tokenizer, "chat_template", None):
@@ -108,11 +134,28 @@ def _render(pair: TextPair, tokenizer: Any) -> tuple[str, str, str]:
             "or set tokenizer.chat_template and save the model folder again"
         )
     prompt = list(pair.prompt)
+    tools = list(pair.tools) or None
+    template = _dated(tokenizer.get_chat_template(tools=tools), date)
+    shared = {"tokenize": False, "tools": tools, "chat_template": template}
     return (
-        tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True),
-        tokenizer.apply_chat_template([*prompt, pair.chosen], tokenize=False),
-        tokenizer.apply_chat_template([*prompt, pair.rejected], tokenize=False),
+        tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **shared),
+        tokenizer.apply_chat_template([*prompt, pair.chosen], **shared),
+        tokenizer.apply_chat_template([*prompt, pair.rejected], **shared),
     )
+
+
+@lru_cache
+def _dated(template: str, date: str | None) -> str:
+    """The template with a `strftime_now` of its own, which formats `date`.
+
+    transformers lets no function through to a template, but a macro stands before what it provides itself.
+    """
+    if date is None or "strftime_now" not in template:
+        return template
+    day = datetime.fromisoformat(date)
+    parts = sorted(set(_DATE_PART.findall(template)))
+    filters = "".join(f"|replace({part!r}, {day.strftime(part)!r})" for part in parts)
+    return f"{{% macro strftime_now(format) %}}{{{{ format{filters} }}}}{{% endmacro %}}\n{template}"
 
 
 def _ids(tokenizer: Any, rendered: list[tuple[str, str, str]], is_chat: list[bool]) -> list[list[int]]:
@@ -128,12 +171,12 @@ def _ids(tokenizer: Any, rendered: list[tuple[str, str, str]], is_chat: list[boo
     ]
 
 
-def _ended(ids: list[int], tokenizer: Any, chat: bool) -> list[int]:
+def _ended(answer: list[int], tokenizer: Any, chat: bool) -> list[int]:
     """With its end in place: a turn's own special token (a line break may follow it), else one end of sequence."""
     end = tokenizer.eos_token_id
-    if chat and any(_is_special(tokenizer, token) for token in ids[-2:]):
-        return ids
-    return ids if end is None or ids[-1:] == [end] else [*ids, end]
+    if chat and any(_is_special(tokenizer, token) for token in answer[-2:]):
+        return answer
+    return answer if end is None or answer[-1:] == [end] else [*answer, end]
 
 
 def _is_special(tokenizer: Any, token: int) -> bool:
@@ -141,17 +184,13 @@ def _is_special(tokenizer: Any, token: int) -> bool:
     return token == tokenizer.eos_token_id or (added is not None and added.special)
 
 
-def _split(
-    prompt: list[int], chosen: list[int], rejected: list[int], tokenizer: Any, report: TokenReport
-) -> PairTokens:
-    at = min(common_prefix(prompt, chosen), common_prefix(prompt, rejected))
+def _count_border(prompt: list[int], chosen: list[int], at: int, tokenizer: Any, report: TokenReport) -> None:
     if at < len(prompt):
         report.border_changed += 1
         report.rerendered += len(prompt) - at > MERGED_TOKENS
         if not report.example or len(prompt) - at > MERGED_TOKENS:
             changed = tokenizer.decode(prompt[at : at + 12]), tokenizer.decode(chosen[at : at + 12])
             report.example = f"{changed[0]!r} becomes {changed[1]!r}"
-    return PairTokens(array("i", prompt[:at]), array("i", chosen[at:]), array("i", rejected[at:]))
 
 
 def token_weights(pair: PairTokens, shared_weight: float) -> list[float]:

@@ -4,7 +4,8 @@
     trainer.train()
 
 `train_dataset` is a list of dicts or a `datasets.Dataset` with prompt, chosen and rejected (see `data.py`), or a
-`PairDataset`. Checkpoints, resuming, schedules, trackers and sharding are the Trainer's. What differs: a batch is a
+`PairDataset`; so is `eval_dataset`, which may also be a dict of them, and what `evaluate` and `predict` are given.
+Checkpoints, resuming, schedules, trackers and sharding are the Trainer's. What differs: a batch is a
 number of pairs that a step works off row by row, so memory depends on `tokens_per_row` and not on the batch size;
 the loss is divided by the exact number of pairs in the step, over accumulation and ranks.
 
@@ -18,6 +19,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import torch
@@ -35,10 +37,13 @@ from clair.train.load import disable_dropout, safe_model, with_adapter
 from clair.train.logps import score
 from clair.train.meters import Cost, Meter
 from clair.train.objectives import PairLoss
-from clair.train.readiness import Readiness, ReadyCallback
+from clair.train.readiness import Readiness, ReadyCallback, from_first
 from clair.train.tokenize import tokenize_pairs
 
 logger = logging.getLogger(__name__)
+
+_WITHOUT_EFFECT = ("compute_metrics", "preprocess_logits_for_metrics", "compute_loss_func")
+"""Arguments of `Trainer` that need logits, which are never held, or replace the loss."""
 
 
 class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
@@ -57,14 +62,21 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
         peft_config: Any = None,
         **kwargs: Any,
     ) -> None:
+        refused = [name for name in _WITHOUT_EFFECT if kwargs.get(name) is not None]
+        if refused:
+            raise UsageError(
+                f"{', '.join(refused)} would have no effect: logits are never held, and the loss is args.objective; "
+                "read the metrics of evaluate(), or add a TrainerCallback"
+            )
         if args.n_gpu > 1:
             raise UsageError("several GPUs in one process (DataParallel) are not supported; start with `torchrun`")
         if isinstance(model, str):
             model = safe_model(model)
         model = with_adapter(model, peft_config)
         disable_dropout(model)
+        args.date = args.date or from_first(args, lambda: date.today().isoformat())
         train_set = self._dataset(train_dataset, processing_class, args)
-        eval_set = None if eval_dataset is None else self._dataset(eval_dataset, processing_class, args)
+        eval_set = None if eval_dataset is None else self._datasets(eval_dataset, processing_class, args)
         collator = Collator(
             tokens_per_row=args.tokens_per_row or (16384 if args.device.type == "cuda" else 1024),
             backend="padded",
@@ -92,12 +104,19 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
         if self.is_sharded:
             self.add_callback(ReadyCallback(self))
 
+    def _datasets(self, data: Any, tokenizer: Any, args: APOConfig) -> PairDataset | dict[str, PairDataset]:
+        if isinstance(data, dict):
+            return {name: self._dataset(part, tokenizer, args) for name, part in data.items()}
+        return self._dataset(data, tokenizer, args)
+
     def _dataset(self, data: Any, tokenizer: Any, args: APOConfig) -> PairDataset:
         if isinstance(data, PairDataset):
+            if args.objective == "kto" and data.baselines is None:
+                raise UsageError("objective 'kto' needs a PairDataset made with with_baseline=True")
             return data
         if tokenizer is None:
             raise UsageError("pass the tokenizer as processing_class")
-        pairs, report = tokenize_pairs(pairs_of(data), tokenizer, max_length=args.max_length)
+        pairs, report = tokenize_pairs(pairs_of(data), tokenizer, max_length=args.max_length, date=args.date)
         return PairDataset(pairs, report, with_baseline=args.objective == "kto")
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -105,7 +124,11 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
         self.look_at_weights()
         if not self.is_sharded:
             self.get_ready()
-        return super().train(*args, **kwargs)
+        self._meter = Meter()
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self._at_reference = self._at_reference and not self.state.global_step
 
     # A step
 
@@ -135,6 +158,7 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | None = None) -> Tensor:
         """Forward and backward over the rows of a micro-batch; returns its share of the step's mean loss."""
+        self._meter.run()
         model.train()
         batch = to_device(inputs, self.args.device)
         assert num_items_in_batch is not None
@@ -213,6 +237,16 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
 
     # Evaluation and reports
 
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """As `Trainer`'s, for rows as well; by default for the data the trainer was made with."""
+        if eval_dataset is not None and not isinstance(eval_dataset, str):
+            eval_dataset = self._dataset(eval_dataset, self.processing_class, self.args)
+        return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: Any) -> Any:
+        """As `Trainer`'s, for rows as well."""
+        return super().get_test_dataloader(self._dataset(test_dataset, self.processing_class, self.args))
+
     def evaluation_loop(
         self, dataloader: Any, description: str, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
     ) -> EvalLoopOutput:
@@ -222,8 +256,7 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
             raise UsageError("a sharded model is evaluated during or after train(), not before")
         self.get_ready()
         dataset: PairDataset = dataloader.dataset
-        if not dataset.has_reference:
-            self._attach_late(dataset)
+        self.attach_reference(dataset)
         model = self._wrap_model(self.model, training=False)
         model.eval()
         meter = Meter()
@@ -264,7 +297,9 @@ class APOTrainer(Readiness, Trainer):  # type: ignore[misc]
                 f"the gradient is {float(grad_norm)} in step {self.state.global_step}; go on from the last "
                 "checkpoint with a lower learning rate, or train in float32 (--dtype float32)"
             )
+        self._meter.pause()
         super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
+        self._meter.run()
 
     def floating_point_ops(self, inputs: Any) -> float:
         """FLOPs of forward and backward over a batch, see `meters.Cost`."""

@@ -37,9 +37,32 @@ def test_every_layout_gives_the_same_pair(row: dict[str, Any], expected: TextPai
     assert text_pair(row) == expected
 
 
+CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+THOUGHT = {**GOOD, "reasoning_content": "hm"}
+CALLED = (USER, {"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "content": "sun", "name": "weather"})
+
+
+def test_messages_stay_whole_in_memory_and_from_parquet(tmp_path: Path) -> None:
+    """Calls, names, thoughts and tools; None, with which a table fills the keys that a message lacks, is left out."""
+    row = {"prompt": list(CALLED), "chosen": [THOUGHT], "rejected": [BAD], "tools": [TOOL]}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "pairs.parquet")
+    expected = TextPair(CALLED, THOUGHT, BAD, (TOOL,))
+    assert [text_pair(row), text_pair({**row, "tools": json.dumps([TOOL])})] == [expected, expected]
+    assert read_pairs(str(tmp_path)) == [expected]
+    assert text_pair({**row, "tools": None}) == expected._replace(tools=())
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
+        (
+            {"prompt": [USER], "chosen": GOOD, "rejected": BAD, "tools": 7},
+            "tools must be a list of function schemas, got",
+        ),
+        ({"prompt": [USER], "chosen": GOOD, "rejected": BAD, "tools": "{"}, "row: tools is text and not JSON"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c", "tools": [TOOL]}, "tools belong to a chat, and the row is"),
+        ({"prompt": [{**USER, "content": None}], "chosen": GOOD, "rejected": BAD}, "expected a message with role and"),
         ({"prompt": "a", "chosen": "b"}, "row: no column 'rejected'; it has chosen, prompt"),
         ({}, "row: no column 'chosen'; it has no columns"),
         ({"prompt": [USER], "chosen": [USER], "rejected": [BAD]}, "chosen must be one assistant message, got user"),

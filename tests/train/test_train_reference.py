@@ -56,6 +56,35 @@ def test_what_is_stored_is_found_again(tmp_path: Path) -> None:
     assert reference.load(tmp_path, "other") == {}
 
 
+def test_runs_that_share_a_cache_keep_each_other_s_pairs(tmp_path: Path) -> None:
+    """What is stored first stays: the run that computed it may have to find it again to the last bit."""
+    key, other = LOGPS
+    reference.store(tmp_path, "abc", {key: LOGPS[key]})
+    reference.store(tmp_path, "abc", {key: LOGPS[key] + 1e-6, other: LOGPS[other]})
+    found = reference.load(tmp_path, "abc")
+    assert {k: v.tolist() for k, v in found.items()} == {k: v.tolist() for k, v in LOGPS.items()}
+
+
+def test_additions_are_stored_when_due_and_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    key, other = LOGPS
+
+    def interrupted(folder: Path | None, every_s: float, then: int) -> None:
+        with reference.Additions(folder, "abc", every_s=every_s) as additions:
+            additions.add({key: LOGPS[key]})
+            assert folder is None or len(reference.load(folder, "abc")) == then
+            additions.add({other: LOGPS[other]})
+            raise KeyboardInterrupt
+
+    for folder, every_s, then in ((tmp_path / "due", 0, 1), (tmp_path / "later", 1000, 0), (None, 0, 0)):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(folder, every_s, then)
+        assert folder is None or len(reference.load(folder, "abc")) == 2
+    (tmp_path / "file").write_text("")
+    with reference.Additions(tmp_path / "file", "abc") as additions:
+        additions.add(LOGPS)
+    assert "the reference cache cannot be written to" in caplog.text
+
+
 def test_only_unknown_pairs_are_missing_and_each_once() -> None:
     new = PairTokens((8,), (8,), (9,))
     assert reference.missing([PAIR, new, new], LOGPS) == [new]

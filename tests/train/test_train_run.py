@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import chat_rows, tiny_model, tiny_tokenizer
+from tiny_models import CHAT_TEMPLATE, chat_rows, tiny_model, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import chat_template_utils
 
 from clair.errors import ClairError, UsageError
 from clair.train import TrainOptions, run, train
@@ -100,6 +102,52 @@ def test_resuming_continues_to_the_last_bit(options: TrainOptions, monkeypatch: 
     )
     compared = [[(e["step"], e["loss"], e["rewards/chosen"]) for e in x if "learning_rate" in e] for x in (left, right)]
     assert compared[0] == compared[1]
+
+
+def test_a_template_that_prints_the_date_keeps_that_of_the_start(
+    options: TrainOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of one day is resumed on the next, to the last bit; `date` lets a new run share its reference.
+
+    The clocks of `run` and of transformers are doubled.
+    """
+    tiny_tokenizer(chat_template="{{ strftime_now('%d %b %Y') }}" + CHAT_TEMPLATE).save_pretrained(options.model)
+    today = [21]
+
+    class Day(datetime.date):
+        @classmethod
+        def today(cls) -> Day:
+            return cls(2026, 11, today[0])
+
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Clock:
+            return cls(2026, 11, today[0])
+
+    monkeypatch.setattr(run, "date", Day)
+    monkeypatch.setattr(chat_template_utils, "datetime", Clock)
+    train(options)
+    other = replace(options, output=options.output.with_name("other"), epochs=2)
+    original = APOTrainer.training_step
+
+    def interrupted(self: APOTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self.state.global_step == 7:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(APOTrainer, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(other)
+    monkeypatch.setattr(APOTrainer, "training_step", original)
+    today[0] = 22
+    resumed = train(replace(other, resume=True))
+    assert (resumed.steps, resumed.reference_rows) == (10, 0)
+    assert same(weights(options.output), weights(other.output))
+    assert json.loads((other.output / "train.json").read_text())["date"] == "2026-11-21"
+    again = replace(options, epochs=1, output=options.output.with_name("again"))
+    assert train(replace(again, date="2026-11-21")).reference_rows == 0
+    with pytest.raises(UsageError, match=r"has other settings \(date: '2026-11-21' -> '2026-11-22'; data_sha256"):
+        train(replace(again, date="2026-11-22", resume=True))
 
 
 KILLED = """
@@ -208,6 +256,7 @@ def test_bad_options_are_refused_before_anything_is_written(
     for change, message in (
         ({"epochs": 0}, "--epochs must be positive, got 0"),
         ({"pairs_per_step": 0}, "--pairs-per-step 0 does not divide evenly over 1 processes"),
+        ({"date": "21.11.2026"}, "date must be a day as YYYY-MM-DD, got '21.11.2026'"),
         ({"beta": -1.0}, "beta must be a positive number, got -1.0"),
         ({"load_in_4bit": True}, "--load-in-4bit freezes the weights, so it needs an adapter"),
         ({"load_in_4bit": True, "lora_rank": 4}, "--load-in-4bit needs a CUDA GPU"),
@@ -216,7 +265,7 @@ def test_bad_options_are_refused_before_anything_is_written(
             train(replace(options, **change))
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(UsageError, match="--pairs-per-step 6 does not divide evenly over 4 processes"):
-        run.arguments(replace(options, pairs_per_step=6), n_pairs=10, on_gpu=False)
+        run.arguments(replace(options, pairs_per_step=6), on_gpu=False)
     assert not options.output.exists()
 
 

@@ -42,6 +42,27 @@ def test_a_template_without_an_end_gets_one() -> None:
     assert [text(part) for part in pair] == ["<u>hi<a>", "yes</s>", "no</s>"]
 
 
+def test_a_special_token_of_the_prompt_is_no_end_of_a_short_answer() -> None:
+    """One token long: the opening of the turn is the last but one."""
+    template = CHAT_TEMPLATE.replace("{{ eos_token }}", "")
+    (pair,), _ = tokens([chat("hi", "A", "B")], chat_template=template)
+    assert [text(part) for part in pair] == ["<u>hi<a>", "A</s>", "B</s>"]
+
+
+def test_a_row_that_cannot_be_rendered_is_named() -> None:
+    """Half of a surrogate pair, a template's own refusal, and one that trips over the messages; rows count from 0."""
+    good, half = chat("hi", "yes", "no"), chat("hi \ud83d", "yes", "no")
+    with pytest.raises(UsageError, match=r"row 1: its text holds '\\ud83d', half a character"):
+        tokens([good, half])
+    for said, message in (
+        ("raise_exception('no system turns')", "row 1: the chat template does not take it: no system turns"),
+        ("1 + m['content']", "row 1: the chat template does not take it: unsupported operand"),
+    ):
+        template = f"{{% for m in messages %}}{{% if m['content'] == 'x' %}}{{{{ {said} }}}}{{% endif %}}{{% endfor %}}"
+        with pytest.raises(UsageError, match=message):
+            tokens([good, chat("x", "yes", "no")], chat_template=template + CHAT_TEMPLATE)
+
+
 def test_a_line_break_after_the_end_of_turn_is_left_alone() -> None:
     template = CHAT_TEMPLATE.replace("{{ eos_token }}", "{{ eos_token }} ")
     (pair,), _ = tokens([chat("hi", "yes", "no")], chat_template=template)
@@ -84,6 +105,29 @@ def test_a_template_that_rewrites_the_prompt_is_refused() -> None:
     template = "{% if not add_generation_prompt %}earlier: {% endif %}" + CHAT_TEMPLATE
     with pytest.raises(UsageError, match="changes the prompt once an answer follows it, in 1 of 1 pairs"):
         tokens([chat("a long question", "yes", "no")], chat_template=template)
+
+
+def test_a_template_prints_the_date_it_is_given() -> None:
+    """In every format it asks for, inside of macros too, and where it reckons with a part of it."""
+    template = (
+        "{% macro day() %}{{ strftime_now('%d %b %Y') }}{% endmacro %}{{ day() + strftime_now(' %A:') }}"
+        "{% set before = strftime_now('%-d')|int - 1 %}{{ before if strftime_now is defined }}"
+    ) + CHAT_TEMPLATE
+    given = [chat("hi", "yes", "no")]
+    (pair,), _ = tokenize_pairs(given, tiny_tokenizer(chat_template=template), max_length=100, date="2026-11-21")
+    assert text(pair.prompt) == "21 Nov 2026 Saturday:20<u>hi<a>"
+
+
+def test_calls_and_tools_reach_the_template() -> None:
+    template = "{% for t in tools or [] %}{{ '[' + t['function']['name'] + ']' }}{% endfor %}" + CHAT_TEMPLATE.replace(
+        "m['content'] }}",
+        "m['content'] }}{% for c in m['tool_calls'] %}{{ '(' + c['function']['name'] + ')' }}{% endfor %}",
+    )
+    call, tool = {"function": {"name": "look"}}, {"type": "function", "function": {"name": "look"}}
+    pair = chat("hi", "", "no")._replace(tools=(tool,))
+    pair = pair._replace(chosen={**pair.chosen, "tool_calls": [call]})
+    (found,), _ = tokens([pair], chat_template=template)
+    assert [text(part) for part in found] == ["[look]<u>hi<a>", "(look)</s>", "no</s>"]
 
 
 def test_a_chat_without_template_is_refused() -> None:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from tiny_models import chat_rows, tiny_model, tiny_tokenizer
 from transformers import PrinterCallback
 
 from clair.errors import ClairError, UsageError
-from clair.train import APOConfig, APOTrainer, probe
+from clair.train import APOConfig, APOTrainer, batching, meters, probe, readiness
 from clair.train.batching import Collator, Item, PairDataset, StepSampler
 from clair.train.layout import PairTokens
 from clair.train.reference import pair_key
@@ -119,12 +120,36 @@ def test_other_settings_need_no_reference_pass(tmp_path: Path) -> None:
     assert other.reference_rows == first.reference_rows
 
 
+def test_an_interrupted_reference_pass_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the sixth of ten windows: the next run computes the last five, and finds what one run would have."""
+    monkeypatch.setattr(readiness, "_REFERENCE_WINDOW", 4)
+    rows = chat_rows(40)
+    trainer = make_trainer(tmp_path, rows=rows)
+    original, sixth = trainer.collator.rows, trainer.train_dataset.pairs[20:24]
+
+    def interrupted(pairs: Any, *args: Any) -> Any:
+        if pairs == sixth:
+            raise KeyboardInterrupt
+        return original(pairs, *args)
+
+    trainer.collator.rows = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        trainer.get_ready()
+    again, undisturbed = make_trainer(tmp_path, rows=rows), make_trainer(tmp_path / "other", rows=rows)
+    again.get_ready()
+    undisturbed.get_ready()
+    assert (again.reference_rows, undisturbed.reference_rows) == (5, 10)
+    for i in range(40):
+        left, right = again.train_dataset[i], undisturbed.train_dataset[i]
+        assert left.reference.tolist() == right.reference.tolist()
+
+
 def test_a_wrong_reference_stops_the_first_step(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     trainer.get_ready()
     data = trainer.train_dataset
     shifted = {pair_key(p): np.full(p.listed_length, -1.0, np.float32) for p in data.pairs}
-    data.attach(shifted)
+    data.attach(shifted, data.reference_name)
     before = weights(trainer)
     with pytest.raises(ClairError, match=r"before training, policy and reference differ by .* nats per token"):
         trainer.train()
@@ -247,12 +272,82 @@ def test_bfloat16_is_bfloat16_for_a_model_that_another_trainer_had(tmp_path: Pat
     assert steps(trainer)[0]["rewards/chosen"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_evaluation_data_after_training_is_refused(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path)
+def test_evaluation_takes_rows_in_every_form(tmp_path: Path) -> None:
+    """A dict of sets when the trainer is made; a list or a `datasets.Dataset` later, a reference pass included."""
+    few, others = chat_rows(3, seed=3), chat_rows(4, seed=4)
+    trainer = make_trainer(tmp_path, more={"eval_dataset": {"few": few, "others": datasets.Dataset.from_list(others)}})
+    every = trainer.evaluate()
+    assert every["eval_few_loss"] == every["eval_others_loss"] == pytest.approx(1.0, abs=1e-5)
+    for name, rows in (("few", few), ("others", others)):
+        expected = every[f"eval_{name}_logps/chosen"]
+        assert trainer.evaluate(rows)["eval_logps/chosen"] == expected
+        assert trainer.evaluate(datasets.Dataset.from_list(rows))["eval_logps/chosen"] == expected
+        assert trainer.predict(datasets.Dataset.from_list(rows)).metrics["test_logps/chosen"] == expected
+    late = trainer.evaluate(chat_rows(2, seed=5))
+    assert late["eval_loss"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_time_outside_of_training_does_not_slow_the_reported_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference pass and every evaluation take 1000 s more, on a clock that is doubled."""
+    now = [0.0]
+    monkeypatch.setattr(meters.time, "perf_counter", lambda: now[0])
+    evaluation = {"eval_strategy": "steps", "eval_steps": 1}
+    trainer = make_trainer(tmp_path, more={"eval_dataset": chat_rows(2, seed=3)}, **evaluation)
+    slow, step = {n: getattr(trainer, n) for n in ("_reference_logps", "evaluation_loop")}, trainer.training_step
+
+    def taking(seconds: int, call: Any) -> Any:
+        def later(*args: Any, **kwargs: Any) -> Any:
+            result = call(*args, **kwargs)
+            now[0] += seconds
+            return result
+
+        return later
+
+    for name, method in slow.items():
+        setattr(trainer, name, taking(1000, method))
+    trainer.training_step = taking(2, step)
     trainer.train()
-    late = trainer._dataset(chat_rows(3, seed=4), tiny_tokenizer(), trainer.args)
+    for entry in steps(trainer):
+        assert 10 < entry["tokens_per_second/logical"] < 1000
+
+
+def test_only_evaluation_data_with_a_known_reference_is_taken_after_training(tmp_path: Path) -> None:
+    given = chat_rows(3, seed=4)
+    trainer = make_trainer(tmp_path, more={"eval_dataset": given})
+    trainer.train()
+    assert trainer.evaluate(given)["eval_loss"] == trainer.evaluate()["eval_loss"]
     with pytest.raises(UsageError, match="pass the evaluation data when the trainer is made"):
-        trainer.evaluate(late)
+        trainer.evaluate(chat_rows(3, seed=5))
+
+
+def test_token_pairs_used_with_two_models_follow_each_one_s_own_reference(tmp_path: Path) -> None:
+    """Trainers that take turns on one `PairDataset`: always against the model of the trainer that is asked."""
+    first = make_trainer(tmp_path)
+    pairs = first.train_dataset
+    second = make_trainer(tmp_path, rows=pairs, model=tiny_model(seed=9), more={"eval_dataset": pairs})
+    first.get_ready()
+    assert second.evaluate()["eval_rewards/chosen"] == pytest.approx(0.0, abs=1e-4)
+    for trainer in (first, second):
+        trainer.train()
+        assert steps(trainer)[0]["loss"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_second_training_goes_on_against_the_same_reference(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, num_train_epochs=4, learning_rate=5e-3, optim="adamw_torch")
+    trainer.train()
+    assert steps(trainer)[0]["rewards/chosen"] == pytest.approx(0.0, abs=1e-4)
+    trainer.train()
+    assert steps(trainer)[0]["rewards/chosen"] > 1
+
+
+def test_arguments_without_effect_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="compute_metrics would have no effect: logits are never held"):
+        make_trainer(tmp_path, more={"compute_metrics": lambda prediction: {}})
+    pairs = make_trainer(tmp_path).train_dataset
+    with pytest.raises(UsageError, match="objective 'kto' needs a PairDataset made with with_baseline=True"):
+        make_trainer(tmp_path, rows=pairs, objective="kto")
 
 
 def test_a_loss_that_is_no_number_stops_before_the_update(tmp_path: Path) -> None:
@@ -307,6 +402,19 @@ def test_blanks_vanish_in_the_collator() -> None:
     assert batch["n_pairs"] == 1
     assert [row.reference.tolist() for row in batch["rows"]] == [[-1.0, -2.0]]
     assert Collator(tokens_per_row=10, backend="sdpa")([None])["rows"] == []
+
+
+def test_token_weights_are_worked_out_once_for_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs of two pairs, one of them given twice."""
+    compared = []
+    real = batching.token_weights
+    monkeypatch.setattr(batching, "token_weights", lambda *args: compared.append(args[0]) or real(*args))
+    pairs = [PairTokens((1,), (2, 3), (4, 3)), PairTokens((1,), (2, 3), (5, 3))]
+    collator = Collator(tokens_per_row=10, backend="sdpa", shared_weight=0.25)
+    for _ in range(2):
+        rows = collator.rows([*pairs, pairs[0]])
+        assert [weight for row in rows for weight in row.weights.tolist()] == [1, 0.25, 1, 0.25] * 3
+    assert compared == pairs
 
 
 def test_probe_pairs_keep_the_branch() -> None:
