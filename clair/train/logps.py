@@ -39,7 +39,7 @@ class Head:
 
     scale: float = 1.0
     cap: float | None = None
-    max_logits: int = 1 << 26
+    max_logits: int = 1 << 25
 
     def logits(self, hidden: Tensor, weight: Tensor, scratch: Scratch) -> Tensor:
         """float32 logits [t, vocabulary] in `scratch` from hidden states [t, width] and the head's weight."""
@@ -328,5 +328,5 @@ def head_of(model: Any, max_logits: int | None = None) -> Head:
     divide = getattr(config, "logits_scaling", None) or 1.0
     scale = (getattr(config, "logit_scale", None) or 1.0) / divide
     if max_logits is None:
-        max_logits = 1 << (28 if output.weight.is_cuda else 26)
+        max_logits = 1 << (28 if output.weight.is_cuda else 25)
     return Head(scale=scale, cap=getattr(config, "final_logit_softcapping", None), max_logits=max_logits)
