@@ -6,19 +6,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pytest
 import torch
-from accelerate import Accelerator
 from peft import LoraConfig
 from tiny_models import chat_rows, tiny_model, tiny_tokenizer
 from transformers import PrinterCallback
 
 from clair.errors import ClairError, UsageError
-from clair.train import APOConfig, APOTrainer, batching, meters, probe, readiness
-from clair.train.batching import Collator, Item, PairDataset, StepSampler
-from clair.train.layout import PairTokens
+from clair.train import APOConfig, APOTrainer, meters, readiness
 from clair.train.reference import pair_key
 
 ROWS = chat_rows(11)
@@ -231,62 +227,6 @@ def test_sft_raises_chosen_and_weights_single_out_the_edit(tmp_path: Path) -> No
         assert steps(trainer)[-1]["rewards/chosen"] > 1, settings
 
 
-def test_evaluation_is_the_mean_over_pairs_whatever_the_batches(tmp_path: Path) -> None:
-    found = []
-    for batch in (2, 5):
-        trainer = make_trainer(tmp_path, more={"eval_dataset": chat_rows(7, seed=3)}, per_device_eval_batch_size=batch)
-        trainer.train()
-        found.append(trainer.evaluate())
-    for name in ("eval_loss", "eval_rewards/chosen", "eval_logps/rejected", "eval_rewards/accuracies"):
-        assert found[0][name] == pytest.approx(found[1][name], abs=1e-5)
-
-
-def dtypes_of(trainer: APOTrainer) -> set[torch.dtype]:
-    """What the last layer computes in from now on."""
-    found: set[torch.dtype] = set()
-    layer = trainer.causal_model.model.layers[-1].mlp.down_proj
-    layer.register_forward_hook(lambda module, args, output: found.add(output.dtype))
-    return found
-
-
-def test_bfloat16_is_bfloat16_in_an_evaluation_before_training(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, bf16=True, more={"eval_dataset": chat_rows(4, seed=3)})
-    trainer.get_ready()
-    found = dtypes_of(trainer)
-    assert trainer.evaluate()["eval_rewards/chosen"] == pytest.approx(0.0, abs=1e-6)
-    assert found == {torch.bfloat16}
-
-
-@pytest.mark.parametrize("first", ["apo", "plain"])
-def test_bfloat16_is_bfloat16_for_a_model_that_another_trainer_had(tmp_path: Path, first: str) -> None:
-    """As in a notebook, or after supervised fine-tuning: the model object is the same."""
-    model = tiny_model()
-    if first == "apo":
-        make_trainer(tmp_path, model=model, bf16=True).train()
-    else:
-        Accelerator(mixed_precision="bf16", cpu=True).prepare(model)
-    trainer = make_trainer(tmp_path, model=model, bf16=True)
-    found = dtypes_of(trainer)
-    trainer.train()
-    assert found == {torch.bfloat16}
-    assert steps(trainer)[0]["rewards/chosen"] == pytest.approx(0.0, abs=1e-6)
-
-
-def test_evaluation_takes_rows_in_every_form(tmp_path: Path) -> None:
-    """A dict of sets when the trainer is made; a list or a `datasets.Dataset` later, a reference pass included."""
-    few, others = chat_rows(3, seed=3), chat_rows(4, seed=4)
-    trainer = make_trainer(tmp_path, more={"eval_dataset": {"few": few, "others": datasets.Dataset.from_list(others)}})
-    every = trainer.evaluate()
-    assert every["eval_few_loss"] == every["eval_others_loss"] == pytest.approx(1.0, abs=1e-5)
-    for name, rows in (("few", few), ("others", others)):
-        expected = every[f"eval_{name}_logps/chosen"]
-        assert trainer.evaluate(rows)["eval_logps/chosen"] == expected
-        assert trainer.evaluate(datasets.Dataset.from_list(rows))["eval_logps/chosen"] == expected
-        assert trainer.predict(datasets.Dataset.from_list(rows)).metrics["test_logps/chosen"] == expected
-    late = trainer.evaluate(chat_rows(2, seed=5))
-    assert late["eval_loss"] == pytest.approx(1.0, abs=1e-5)
-
-
 def test_time_outside_of_training_does_not_slow_the_reported_speed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,35 +251,6 @@ def test_time_outside_of_training_does_not_slow_the_reported_speed(
     trainer.train()
     for entry in steps(trainer):
         assert 10 < entry["tokens_per_second/logical"] < 1000
-
-
-def test_only_evaluation_data_with_a_known_reference_is_taken_after_training(tmp_path: Path) -> None:
-    given = chat_rows(3, seed=4)
-    trainer = make_trainer(tmp_path, more={"eval_dataset": given})
-    trainer.train()
-    assert trainer.evaluate(given)["eval_loss"] == trainer.evaluate()["eval_loss"]
-    with pytest.raises(UsageError, match="pass the evaluation data when the trainer is made"):
-        trainer.evaluate(chat_rows(3, seed=5))
-
-
-def test_token_pairs_used_with_two_models_follow_each_one_s_own_reference(tmp_path: Path) -> None:
-    """Trainers that take turns on one `PairDataset`: always against the model of the trainer that is asked."""
-    first = make_trainer(tmp_path)
-    pairs = first.train_dataset
-    second = make_trainer(tmp_path, rows=pairs, model=tiny_model(seed=9), more={"eval_dataset": pairs})
-    first.get_ready()
-    assert second.evaluate()["eval_rewards/chosen"] == pytest.approx(0.0, abs=1e-4)
-    for trainer in (first, second):
-        trainer.train()
-        assert steps(trainer)[0]["loss"] == pytest.approx(1.0, abs=1e-5)
-
-
-def test_a_second_training_goes_on_against_the_same_reference(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, num_train_epochs=4, learning_rate=5e-3, optim="adamw_torch")
-    trainer.train()
-    assert steps(trainer)[0]["rewards/chosen"] == pytest.approx(0.0, abs=1e-4)
-    trainer.train()
-    assert steps(trainer)[0]["rewards/chosen"] > 1
 
 
 def test_arguments_without_effect_are_refused(tmp_path: Path) -> None:
@@ -381,49 +292,3 @@ def test_a_gradient_that_is_no_number_stops_the_run_in_a_step_that_is_not_logged
 def test_unusable_settings_are_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_trainer(tmp_path, **settings)
-
-
-def test_an_epoch_holds_every_pair_once_then_blanks() -> None:
-    sampler = StepSampler(5, block=4, seed=1)
-    first = list(sampler)
-    assert sorted(first[:5]) == [0, 1, 2, 3, 4]
-    assert first[5:] == [5, 6, 7]
-    assert len(sampler) == 8
-    sampler.set_epoch(1)
-    assert list(sampler) != first
-    assert list(StepSampler(5, block=4, seed=1)) == first
-    assert list(StepSampler(3, block=2, seed=None)) == [0, 1, 2, 3]
-
-
-def test_blanks_vanish_in_the_collator() -> None:
-    pair = PairTokens((1,), (2,), (3,))
-    item = Item(pair, np.array([-1.0, -2.0], np.float32), None, None)
-    batch = Collator(tokens_per_row=10, backend="sdpa")([item, None, None])
-    assert batch["n_pairs"] == 1
-    assert [row.reference.tolist() for row in batch["rows"]] == [[-1.0, -2.0]]
-    assert Collator(tokens_per_row=10, backend="sdpa")([None])["rows"] == []
-
-
-def test_token_weights_are_worked_out_once_for_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two epochs of two pairs, one of them given twice."""
-    compared = []
-    real = batching.token_weights
-    monkeypatch.setattr(batching, "token_weights", lambda *args: compared.append(args[0]) or real(*args))
-    pairs = [PairTokens((1,), (2, 3), (4, 3)), PairTokens((1,), (2, 3), (5, 3))]
-    collator = Collator(tokens_per_row=10, backend="sdpa", shared_weight=0.25)
-    for _ in range(2):
-        rows = collator.rows([*pairs, pairs[0]])
-        assert [weight for row in rows for weight in row.weights.tolist()] == [1, 0.25, 1, 0.25] * 3
-    assert compared == pairs
-
-
-def test_probe_pairs_keep_the_branch() -> None:
-    """A long pair is cut to the tokens around the place where its answers part."""
-    pair = PairTokens(tuple(range(100)), (*range(200, 300), 7, *range(50)), (*range(200, 300), 8, 9))
-    (cut,) = probe.probe_pairs([pair])
-    assert (cut.shared, len(cut.prompt), len(cut.chosen), cut.rejected[-2:]) == (4, 48, 24, (8, 9))
-
-
-def test_a_data_set_knows_what_sharing_saves() -> None:
-    data = PairDataset([PairTokens((1, 2, 3), (4, 5), (4, 6))], report=None)
-    assert data.tokens() == (10, 6)
