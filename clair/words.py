@@ -41,7 +41,8 @@ def words(text: str) -> list[str]:
 
 def pieces(text: str) -> list[str]:
     """The words with the white space before each; the last has the white space at the end too."""
-    found = (_SPACED_PIECE if _spaced(text) else _PIECE).findall(text)
+    # Without the end: white space that no word follows would be looked at once more from each of its characters.
+    found = (_SPACED_PIECE if _spaced(text) else _PIECE).findall(text.rstrip())
     rest = text[sum(map(len, found)) :]
     if found:
         found[-1] += rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 
 import pytest
@@ -74,3 +75,11 @@ def test_pieces_rebuild_the_text_and_hold_the_words(text: str) -> None:
 @given(mixed, mixed)
 def test_words_of_two_texts_are_those_of_each(one: str, other: str) -> None:
     assert words(f"{one}\n{other}") == words(one) + words(other)
+
+
+@pytest.mark.parametrize("word", ["cat", "猫"])
+def test_much_white_space_at_the_end_takes_no_time(word: str) -> None:
+    """A model that runs on in blanks: in the square of their number this would take minutes."""
+    began = time.process_time()
+    assert pieces(f"{word}{' ' * 100_000}") == [f"{word}{' ' * 100_000}"]
+    assert time.process_time() - began < 1
