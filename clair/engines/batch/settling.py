@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 
 from clair.endpoints.batch_lines import Answered, Failed, read_line, refusal
@@ -34,7 +34,8 @@ TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - a code of the Batch API
 MOST_FAILED = 3
 """Batches of one model in a row that fail validation end the run: the next one would, too."""
 MOST_REFUSED = 5
-"""So many requests of a batch that are refused with 400 or 403, and none that is answered, end the run."""
+"""So many requests of a batch that are refused with 400 or 403, and none that is answered, end the run; with 400 only
+if none was answered before."""
 
 _AT_ONCE = 256  # answers on their way to the disk: a group commit's worth
 
@@ -235,15 +236,25 @@ class Settling:
             reading.failures.setdefault(failed.key, Failure(verdict.reason, detail, final=final))
 
     def _refuse_unsure(self, reading: _Reading) -> None:
-        """A 400 or 403 ends its row if others of the batch were answered, or it is one of few; else all are meant."""
+        """A 400 or 403 ends its row if others of the batch were answered, or it is one of few; else all are meant.
+
+        A 400 does so too if others were answered in an earlier batch: questions that are bad may be all that is left.
+        """
         refused = {key: verdict for key, verdict in reading.unsure.items() if key not in reading.answered}
-        if len(refused) >= MOST_REFUSED and not reading.answered:
+        if len(refused) >= MOST_REFUSED and not reading.answered and not self._answered_alike(refused, reading):
             last = [*refused.values()][-1]
             advice = ". Check the API key" if last.action == "forbidden" else ""
             reading.stop = reading.stop or f"all {len(refused):,} were refused; the last one: {last.detail}{advice}"
             return
         for key, verdict in refused.items():
             reading.failures.setdefault(key, Failure(verdict.reason, verdict.detail, final=True))
+
+    def _answered_alike(self, refused: Mapping[bytes, Verdict], reading: _Reading) -> bool:
+        """Whether none of these was forbidden, and questions of their stages were answered before."""
+        known = self._ledger.totals().by_stage
+        return all(
+            verdict.action != "forbidden" and reading.asked[key].stage in known for key, verdict in refused.items()
+        )
 
     def _miss(self, reading: _Reading, job: Job) -> None:
         """Questions that no line of either file speaks of have had a try as well, which may have been charged unless it

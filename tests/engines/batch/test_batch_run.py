@@ -418,3 +418,13 @@ def test_a_batch_of_which_nothing_may_be_asked_stops_the_run_and_ends_no_row(tmp
             by_batch(server, tmp_path / "run")
         by_batch(server, tmp_path / "run")
     assert shards(tmp_path / "run") == calm
+
+
+def test_bad_questions_that_are_alone_in_a_batch_end_their_rows_if_the_server_has_answered_others(tmp_path: Path):
+    """The second asks of a run, in the batch after the others: nothing else is left that it could answer."""
+    bad = Ending(failures={place: (400, {"error": {"message": "too many turns"}}) for place in range(99)})
+    with BatchServer(world.answer, models=MODELS, endings=[Ending(), bad]) as server:
+        done = by_batch(server, tmp_path / "run")
+        assert [len(batch.lines) for batch in server.made.values()] == [58, 8]
+    assert done.summary.rows == 60
+    assert Counter(reasons(tmp_path / "run").values())["revise", "bad_request"] == 8
