@@ -24,13 +24,13 @@ class Breaker:
         self._last_at: float | None = None
         self._accepts = False
         self._rejected = 0
-        self._forbidden = 0
+        self._forbidden = self._forbidden_questions = 0
         self.why: str | None = None
 
     def succeeded(self) -> None:
         """A request was answered."""
         self._accepts = True
-        self._forbidden = 0
+        self._forbidden = self._forbidden_questions = 0
         self._alive()
 
     def failed(self, now: float, *, started_at: float, open_requests: int, detail: str) -> None:
@@ -58,18 +58,19 @@ class Breaker:
             self.why = f"the first {self._rejected} requests were all refused; the last one: {detail}"
         return False
 
-    def forbidden(self, *, open_requests: int, detail: str) -> bool:
+    def forbidden(self, *, is_first_try: bool, open_requests: int, detail: str) -> bool:
         """The server will not have a request (403): for what it says, or for the key. Whether it surely is the request.
 
         It is if others have been answered since the last one of this kind. Else it is worth asking again, until so many
-        have been refused in a row that it must be the key, or what the key may spend.
+        have been refused in a row that it must be the key, or what the key may spend. As long as the first answers are
+        awaited, tries of one question count once: a server may be quick to refuse and slow to answer.
         """
         self._alive()
         self._forbidden += 1
-        if self._forbidden >= max(_MAX_REJECTED if self._accepts else _MIN_FAILURES, open_requests):
-            self.why = (
-                f"the last {self._forbidden} requests were all refused; the last one: {detail}. Check the API key"
-            )
+        self._forbidden_questions += is_first_try
+        in_a_row = self._forbidden if self._accepts or not open_requests else self._forbidden_questions
+        if in_a_row >= max(_MAX_REJECTED if self._accepts else _MIN_FAILURES, open_requests):
+            self.why = f"the last {in_a_row} requests were all refused; the last one: {detail}. Check the API key"
         return self._accepts and self._forbidden == 1
 
     def refused(self, detail: str) -> None:

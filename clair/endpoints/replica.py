@@ -113,10 +113,8 @@ class Replicas:
     def _row_or_server(self, replica: Replica, verdict: Verdict, *, is_first_try: bool) -> tuple[Verdict, bool]:
         """What a 400 or 403 means for its question, and whether the server is of no use, whatever it is asked."""
         breaker, others = replica.breaker, replica.controller.in_flight - 1
-        if verdict.action == "forbidden":
-            is_its_own = breaker.forbidden(open_requests=others, detail=verdict.detail)
-        else:
-            is_its_own = breaker.rejected(is_first_try=is_first_try, open_requests=others, detail=verdict.detail)
+        hear = breaker.forbidden if verdict.action == "forbidden" else breaker.rejected
+        is_its_own = hear(is_first_try=is_first_try, open_requests=others, detail=verdict.detail)
         return dataclasses.replace(verdict, action="row" if is_its_own else "retry"), breaker.why is not None
 
     def _tell_breaker(self, replica: Replica, verdict: Verdict, now: float, started_at: float) -> bool:

@@ -77,11 +77,13 @@ def test_what_no_request_could_change_gives_it_up_at_once_and_a_success_takes_it
     assert breaker.why is None
 
 
-def forbid(breaker: Breaker, times: int, *, open_requests: int = 0) -> list[tuple[bool, bool]]:
+def forbid(
+    breaker: Breaker, times: int, *, open_requests: int = 0, is_first_try: bool = True
+) -> list[tuple[bool, bool]]:
     """For each 403: whether it is surely its question's own fault, and whether the server is given up."""
     found = []
     for _ in range(times):
-        is_its_own = breaker.forbidden(open_requests=open_requests, detail="HTTP 403: x")
+        is_its_own = breaker.forbidden(is_first_try=is_first_try, open_requests=open_requests, detail="HTTP 403: x")
         found.append((is_its_own, breaker.why is not None))
     return found
 
@@ -91,6 +93,14 @@ def test_a_server_that_has_answered_nobody_is_given_up_after_five_that_it_will_n
     assert forbid(breaker, 5) == [(False, False)] * 4 + [(False, True)]
     assert breaker.why == "the last 5 requests were all refused; the last one: HTTP 403: x. Check the API key"
     assert forbid(Breaker(120), 9, open_requests=9) == [(False, False)] * 8 + [(False, True)]
+
+
+def test_tries_of_few_questions_do_not_give_it_up_while_others_await_the_first_answer() -> None:
+    breaker = Breaker(120)
+    forbid(breaker, 4, open_requests=9)
+    again = forbid(breaker, 16, open_requests=9, is_first_try=False)
+    assert again == [(False, False)] * 16
+    assert forbid(breaker, 1, is_first_try=False) == [(False, True)]
 
 
 def test_what_it_will_not_have_between_two_answers_is_the_questions_fault() -> None:

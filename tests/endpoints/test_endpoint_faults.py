@@ -190,7 +190,22 @@ async def test_a_prompt_that_a_server_will_not_have_ends_its_row_once_others_wer
         assert server.count == asked + 2  # it is not asked twice
 
 
-@pytest.mark.parametrize("questions", [1, 40])
+async def test_a_server_that_refuses_some_at_once_and_answers_slowly_goes_on() -> None:
+    """Six of 28 questions are blocked; they have had all their tries long before the first answer."""
+
+    def answer(body: dict[str, Any]) -> Fault | Reply | str:
+        said = blocked(body)
+        return Reply("ok", latency_s=0.6) if said == "ok" else said
+
+    names = [f"bad {number}" if number % 5 == 2 else str(number) for number in range(28)]
+    async with open_endpoint(answer, limits=Limits(backoff_s=0.01)) as (endpoint, _):
+        found = await asyncio.gather(*[ended(endpoint, name) for name in names])
+    assert found == [
+        f"content_filter: HTTP 403: {name} is blocked" if name.startswith("bad") else "ok" for name in names
+    ]
+
+
+@pytest.mark.parametrize("questions", [1, 3, 40])
 async def test_a_server_that_will_not_have_anything_stops_the_run_and_ends_no_row(questions: int) -> None:
     limits = Limits(concurrency=8, backoff_s=0.01, max_retries=0)
     async with open_endpoint(lambda _: error(403, "no access"), limits=limits) as (endpoint, server):
