@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
@@ -39,15 +40,19 @@ class RemoteLedger:
     def __init__(self, mail: Mail) -> None:
         self._mail = mail
         self._known: dict[bytes, StoredReply] = {}
+        self._rows: Counter[bytes] = Counter()
 
     def learn(self, known: Mapping[bytes, StoredReply]) -> None:
         """Answers that came with a row."""
         self._known.update(known)
+        self._rows.update(known.keys())
 
     def forget(self, known: Mapping[bytes, StoredReply]) -> None:
-        """The row is done."""
+        """The row is done. What came with another one as well stays for that."""
+        self._rows.subtract(known.keys())
         for key in known:
-            self._known.pop(key, None)
+            if not self._rows[key]:
+                del self._known[key], self._rows[key]
 
     def get(self, key: bytes) -> StoredReply | None:
         """The answer under this key, if it came with a row."""

@@ -15,8 +15,11 @@ import pytest
 
 from clair.api import generate
 from clair.engines.ray import fleet
+from clair.engines.ray.mail import Mail
 from clair.engines.ray.messages import Keys
+from clair.engines.ray.worker import RemoteLedger
 from clair.errors import BudgetExhausted, RunStopped, UsageError
+from clair.ledger.store import StoredReply
 from tests.engines.ray.near import NearCluster, run_near
 from tests.engines.ray.nodes import Counting
 from tests.pipeline.runs import digests, reasons
@@ -226,3 +229,13 @@ def test_another_checker_on_a_worker_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(fleet, "shares", lambda opened, seats: [it._replace(checker="x") for it in ours(opened, seats)])
     with pytest.raises(UsageError, match="the checker rate:rate is not the driver's"):
         run_near(NearCluster(), tmp_path / "run", limit=3, recipe="best_of_n", checker="rate:rate", candidates=2)
+
+
+def test_an_answer_that_came_to_a_worker_with_two_rows_stays_until_both_are_done():
+    worker, reply = RemoteLedger(Mail()), StoredReply(b"raw", 0.5)
+    for _ in range(2):
+        worker.learn({b"k": reply})
+    worker.forget({b"k": reply})
+    assert worker.get(b"k") == reply
+    worker.forget({b"k": reply})
+    assert worker.get(b"k") is None
