@@ -52,7 +52,7 @@ class _Reading:
     unreadable: int = 0
     strange: int = 0
     stop: str | None = None
-    doubtful_usd: list[float | None] = field(default_factory=list)
+    doubtful_usd: dict[bytes, float | None] = field(default_factory=dict)
     gone: str | None = None
 
 
@@ -82,7 +82,7 @@ class Settling:
             ended = OVER_LIMIT
         if ended in ("completed", "expired") or reading.gone is not None:
             self._miss(reading, job)
-        for usd in reading.doubtful_usd:
+        for usd in reading.doubtful_usd.values():
             await self._doubt(usd)
         self._lane.close(submission, ended, reading.failures)
         self._tell(submission, job, reading)
@@ -186,7 +186,7 @@ class Settling:
         except MalformedBody as error:
             if found.key not in reading.failures and not is_uncharged(error):
                 usd = stated_cost_usd(found.raw, price)
-                reading.doubtful_usd.append(request.worst_usd if usd is None else usd)
+                reading.doubtful_usd[found.key] = request.worst_usd if usd is None else usd
             self._fail(Failed(found.key, classify(error)), reading)
             return None
         reading.answered.add(found.key)
@@ -266,7 +266,7 @@ class Settling:
         for key in reading.asked.keys() - reading.answered - reading.failures.keys():
             reading.failures[key] = Failure("timeout" if expired else "malformed_body", why, final=False)
             if not expired:
-                reading.doubtful_usd.append(reading.asked[key].worst_usd)
+                reading.doubtful_usd[key] = reading.asked[key].worst_usd
 
     def _tell(self, submission: Submission, job: Job, reading: _Reading) -> None:
         counts = Counter(failure.reason for failure in reading.failures.values())

@@ -428,3 +428,14 @@ def test_bad_questions_that_are_alone_in_a_batch_end_their_rows_if_the_server_ha
         assert [len(batch.lines) for batch in server.made.values()] == [58, 8]
     assert done.summary.rows == 60
     assert Counter(reasons(tmp_path / "run").values())["revise", "bad_request"] == 8
+
+
+def test_a_charged_refusal_that_is_read_twice_counts_once(tmp_path: Path):
+    """The last answer of the other file is cut off, so both are read again; that answer is in doubt as well."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 0}
+    said = {"error": {"code": 403, "message": "blocked"}, "usage": usage}
+    ending = Ending(failures={0: (200, said)}, cut=30)
+    with BatchServer(world.answer, models=MODELS, endings=[ending]) as server:
+        by_batch(server, tmp_path / "run", 8)
+    with Ledger.open(tmp_path / "run", create=False) as ledger:
+        assert ledger.totals().by_stage["unanswered"].replies == 2
