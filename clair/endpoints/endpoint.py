@@ -253,7 +253,14 @@ class Endpoint:
         verdict = classify(error)
         verdict = dataclasses.replace(verdict, detail=self._key.redact(verdict.detail))
         self.stats.rate_limited += verdict.reason == "rate_limited"
-        return self._replicas.judge(permit.replica, verdict, failures, now=self._clock(), started_at=permit.started_at)
+        return self._replicas.judge(
+            permit.replica,
+            verdict,
+            failures,
+            now=self._clock(),
+            started_at=permit.started_at,
+            waiting=self._limiter.waiting,
+        )
 
     def _stop(self, why: str) -> str:
         self._unusable = self._unusable or f"{self.where}: {why}."

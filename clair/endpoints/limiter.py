@@ -63,6 +63,11 @@ class Limiter:
         return sum(controller.in_flight for controller in self._controllers)
 
     @property
+    def waiting(self) -> int:
+        """Questions that wait for a permit."""
+        return len(self._waiting)
+
+    @property
     def limit(self) -> int:
         """Requests that may be on the wire now: one for a replica that is out."""
         limits = (1 if controller.is_out else controller.limit for controller in self._controllers)

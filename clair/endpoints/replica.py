@@ -1,7 +1,7 @@
 """The servers of one endpoint: which of them are in use, and what a failure on one of them means.
 
     replicas = Replicas([Replica(client, controller, breaker_s=120.0), ...])
-    judged = replicas.judge(0, verdict, failures, now=now, started_at=started_at)
+    judged = replicas.judge(0, verdict, failures, now=now, started_at=started_at, waiting=3)
 
 Each has a limit (`controller.py`) and a breaker (`breaker.py`) of its own. One that fails is left out, and taken back
 when it answers again; what it says about itself (a wrong key, an unknown model) leaves it out as well, for the others
@@ -68,14 +68,20 @@ class Replicas:
         while self._unheard:
             notify(self._unheard.pop(0))
 
-    def judge(self, number: int, verdict: Verdict, failures: Attempts, *, now: float, started_at: float) -> Judged:
+    def judge(
+        self, number: int, verdict: Verdict, failures: Attempts, *, now: float, started_at: float, waiting: int
+    ) -> Judged:
         """What `verdict` on a request to server `number` means for its question, which failed as `failures` say.
 
-        A question moves on from each server once, so one that brings servers down ends like any other.
+        A question moves on from each server once, so one that brings servers down ends like any other. `waiting` are
+        those not sent: what an only server says to them may tell whether it refuses all.
         """
         if verdict.action == "forbidden" or (verdict.action == "row" and verdict.reason == "bad_request"):
             is_first_try = not failures[verdict.reason]
-            verdict, is_gone = self._row_or_server(self.all[number], verdict, is_first_try=is_first_try)
+            still_open = self.all[number].controller.in_flight - 1 + (waiting if len(self.all) == 1 else 0)
+            verdict, is_gone = _row_or_server(
+                self.all[number].breaker, verdict, is_first_try=is_first_try, still_open=still_open
+            )
         else:
             is_gone = self._tell_breaker(self.all[number], verdict, now, started_at)
         if all(replica.breaker.why is not None for replica in self.all):
@@ -110,13 +116,6 @@ class Replicas:
             return
         replica.is_noted_out = replica.controller.is_out
 
-    def _row_or_server(self, replica: Replica, verdict: Verdict, *, is_first_try: bool) -> tuple[Verdict, bool]:
-        """What a 400 or 403 means for its question, and whether the server is of no use, whatever it is asked."""
-        breaker, others = replica.breaker, replica.controller.in_flight - 1
-        hear = breaker.forbidden if verdict.action == "forbidden" else breaker.rejected
-        is_its_own = hear(is_first_try=is_first_try, open_requests=others, detail=verdict.detail)
-        return dataclasses.replace(verdict, action="row" if is_its_own else "retry"), breaker.why is not None
-
     def _tell_breaker(self, replica: Replica, verdict: Verdict, now: float, started_at: float) -> bool:
         """Whether this failure says that the server is of no use, whatever it is asked."""
         if verdict.action == "stop":
@@ -140,3 +139,10 @@ def _end(verdict: Verdict) -> End:
     if verdict.action != "retry" or verdict.reason in UNSURE:
         return "neutral"
     return "rate_limited" if verdict.reason == "rate_limited" else "failed"
+
+
+def _row_or_server(breaker: Breaker, verdict: Verdict, *, is_first_try: bool, still_open: int) -> tuple[Verdict, bool]:
+    """What a 400 or 403 means for its question, and whether the server is of no use, whatever it is asked."""
+    hear = breaker.forbidden if verdict.action == "forbidden" else breaker.rejected
+    is_its_own = hear(is_first_try=is_first_try, open_requests=still_open, detail=verdict.detail)
+    return dataclasses.replace(verdict, action="row" if is_its_own else "retry"), breaker.why is not None

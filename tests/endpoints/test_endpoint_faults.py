@@ -190,6 +190,19 @@ async def test_a_prompt_that_a_server_will_not_have_ends_its_row_once_others_wer
         assert server.count == asked + 2  # it is not asked twice
 
 
+@pytest.mark.parametrize("status", [400, 403])
+async def test_the_first_questions_of_a_run_may_all_be_bad(status: int) -> None:
+    """A new server is sent one at a time, so nothing else is on the wire when the first ones are refused."""
+
+    def answer(body: dict[str, Any]) -> Fault | str:
+        return error(status) if body["messages"][0]["content"].startswith("bad") else "ok"
+
+    names = [f"bad {number}" for number in range(5)] + [str(number) for number in range(20)]
+    async with open_endpoint(answer) as (endpoint, _):
+        found = await asyncio.gather(*[ended(endpoint, name) for name in names])
+    assert [end == "ok" for end in found] == [False] * 5 + [True] * 20
+
+
 async def test_a_server_that_refuses_some_at_once_and_answers_slowly_goes_on() -> None:
     """Six of 28 questions are blocked; they have had all their tries long before the first answer."""
 
@@ -214,9 +227,9 @@ async def test_a_server_that_will_not_have_anything_stops_the_run_and_ends_no_ro
         )
         assert {type(end) for end in found} == {EndpointUnusable}
         assert re.search(
-            r"the last \d requests were all refused; .*HTTP 403: no access. Check the API key", str(found[0])
+            r"the last \d+ requests were all refused; .*HTTP 403: no access. Check the API key", str(found[0])
         )
-        assert server.count <= 5 + 8
+        assert server.count <= 5 + 8 + questions
 
 
 async def test_a_request_that_is_bad_ends_its_row_once_others_were_accepted() -> None:
