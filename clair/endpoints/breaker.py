@@ -9,6 +9,7 @@ from __future__ import annotations
 _MIN_FAILURES = 5
 _MAX_REJECTED = 50
 _LONGEST_WAIT_S = 60.0
+_WAY_OUT = "Mend the server or the option that it names, or leave out these rows"
 
 
 class Breaker:
@@ -55,7 +56,7 @@ class Breaker:
             return True
         self._rejected += is_first_try
         if self._rejected >= (_MAX_REJECTED if open_requests else _MIN_FAILURES):
-            self.why = f"the first {self._rejected} requests were all refused; the last one: {detail}"
+            self.why = f"the first {self._rejected} requests were all refused; the last one: {detail}. {_WAY_OUT}"
         return False
 
     def forbidden(self, *, is_first_try: bool, open_requests: int, detail: str) -> bool:
@@ -70,7 +71,8 @@ class Breaker:
         self._forbidden_questions += is_first_try
         in_a_row = self._forbidden if self._accepts or not open_requests else self._forbidden_questions
         if in_a_row >= max(_MAX_REJECTED if self._accepts else _MIN_FAILURES, open_requests):
-            self.why = f"the last {in_a_row} requests were all refused; the last one: {detail}. Check the API key"
+            refused = f"the last {in_a_row} requests were all refused; the last one: {detail}"
+            self.why = f"{refused}. Check the API key, or leave out these rows"
         return self._accepts and self._forbidden == 1
 
     def refused(self, detail: str) -> None:
