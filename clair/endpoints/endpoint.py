@@ -170,8 +170,8 @@ class Endpoint:
 
         Raises RowFailure, EndpointUnusable, NotSent after `drain`, or what `allow` raises.
         """
-        size = 0 if self._limits.tpm is None else len(json.dumps(body, separators=(",", ":")))
-        tokens = expected_tokens(size, body)
+        is_counted = self._limits.tpm is not None
+        tokens = expected_tokens(len(json.dumps(body, separators=(",", ":"))), body) if is_counted else 0.0
         try:
             return await self._retrying.copy()(self._attempt, body, tokens, allow, Attempts())
         except AttemptFailed as failed:

@@ -180,5 +180,5 @@ def _kept(stored: StoredReply) -> Completion:
     try:
         completion = parse_reply(stored.raw, None)
     except MalformedBody as error:
-        raise LedgerError(f"an answer in the ledger is damaged: {error}. Restore the ledger from a copy.") from None
+        raise LedgerError(f"the ledger is damaged: an answer in it is {error}. Restore it from a copy.") from None
     return dataclasses.replace(completion, cost_usd=stored.cost_usd)

@@ -19,7 +19,7 @@ from clair.endpoints.endpoint import Limits
 from clair.endpoints.reply import parse_reply
 from clair.errors import EndpointUnusable, RowFailure
 from clair.records import Usage
-from tests.endpoints.test_endpoint_faults import first, open_endpoint, text_of
+from tests.endpoints.opened import first, open_endpoint, text_of
 from tests.servers.chat import Fault, error
 
 MIB = 2**20

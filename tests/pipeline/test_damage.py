@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from clair.errors import LedgerError
+from clair.ledger.database import pack
 from tests.pipeline.conftest import Generate
 from tests.pipeline.runs import digests
 from tests.servers.chat import ChatServer
@@ -27,6 +28,7 @@ ROWS = 12
     "UPDATE outcomes SET derivation = '{}'",
     "UPDATE outcomes SET derivation = replace(derivation, ', 3]', ', \"3\"]')",
     "UPDATE outcomes SET body = 'text'",
+    f"UPDATE replies SET raw = x'{pack(b'no JSON').hex()}'",
     "UPDATE outcomes SET kind = 'zz'",
     "UPDATE spending SET cost_usd = 'abc'",
     "UPDATE meta SET value = zeroblob(32) WHERE key = 'secret'",
